@@ -1,0 +1,45 @@
+"""Differentiable environments behind one small contract; see `envs.base`."""
+
+from typing import Any
+
+from envs.base import Environment, State
+from envs.functions import FUNCTIONS, FunctionOptimization
+from envs.linear_quadratic import LinearQuadratic
+from envs.point_mass import PointMass
+from envs.wrappers import vectorize
+
+__all__ = ["Environment", "State", "known", "make", "vectorize"]
+
+_CLASSES = {"point_mass": PointMass, "linear_quadratic": LinearQuadratic}
+
+
+def known() -> list[str]:
+  """Names that `make` takes."""
+  return [*FUNCTIONS, *_CLASSES]
+
+
+def make(name: str, **parameters: Any) -> Environment:
+  """Makes an environment by its name.
+
+  Args:
+    name: one of `known()`.
+    **parameters: the environment's own parameters, e.g. `dimension`.
+
+  Returns:
+    The unbatched environment.
+
+  Raises:
+    ValueError: for an unknown name or parameter, or a parameter out of range; the message says what is allowed.
+  """
+  if name in FUNCTIONS:
+    constructor, parameters = FunctionOptimization, {"name": name, **parameters}
+  elif name in _CLASSES:
+    constructor = _CLASSES[name]
+  else:
+    raise ValueError(f"env.name: {name!r} is unknown; known: {', '.join(known())}")
+  fields = constructor.__dataclass_fields__
+  for parameter in parameters:
+    if parameter not in fields:
+      allowed = ", ".join(field for field in fields if field != "name")
+      raise ValueError(f"env.{parameter}: {name} has no such parameter; known: {allowed}")
+  return constructor(**parameters)

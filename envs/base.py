@@ -1,0 +1,53 @@
+"""The environment contract: a pure `reset`/`step` pair over a typed state."""
+
+from typing import Any, Protocol, runtime_checkable
+
+import jax
+from flax import struct
+
+
+@struct.dataclass
+class State:
+  """What an environment returns from `reset` and `step`.
+
+  Attributes:
+    physics: inner state of the environment, any pytree; only the environment reads it.
+    obs: observation, shape `[observation_size]`.
+    reward: reward of the step that led here, a scalar; 0 after `reset`.
+    terminated: 1 when the episode ended early (the future is worth nothing), else 0.
+    truncated: 1 when the episode was cut (the future still has a value), else 0.
+  """
+
+  physics: Any
+  obs: jax.Array
+  reward: jax.Array
+  terminated: jax.Array
+  truncated: jax.Array
+
+
+@runtime_checkable
+class Environment(Protocol):
+  """An unbatched environment whose functions are pure and can be jitted, vmapped and differentiated.
+
+  An environment is any object with these members; no base class is needed. `step` must not reset: batching, the time
+  limit and the automatic reset are the wrappers' work (see `envs.wrappers`).
+
+  Attributes:
+    observation_size: number of entries of an observation.
+    action_size: number of entries of an action; each is clipped to [-1, 1] by the environment if it must be.
+    episode_length: steps after which the time limit cuts an episode.
+    differentiable: whether `step` has a useful derivative with respect to state and action.
+  """
+
+  observation_size: int
+  action_size: int
+  episode_length: int
+  differentiable: bool
+
+  def reset(self, key: jax.Array) -> State:
+    """Draws the start of an episode."""
+    ...
+
+  def step(self, state: State, action: jax.Array) -> State:
+    """Advances one step under `action`, shape `[action_size]`."""
+    ...

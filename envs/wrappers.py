@@ -1,0 +1,114 @@
+"""Wrappers every environment is run in: time limit, automatic reset, batch.
+
+The order is fixed: `vectorize(env, n)` is `Batch(AutoReset(TimeLimit(env)), n)`.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from envs.base import Environment, State
+
+
+@struct.dataclass
+class TimedPhysics:
+  """Inner physics with the number of steps taken in the episode."""
+
+  inner: Any
+  steps: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class TimeLimit:
+  """Truncates an episode after `env.episode_length` steps.
+
+  A step that ends the episode in both ways counts as truncated only: at the limit nothing is known to be lost.
+  """
+
+  env: Environment
+
+  def reset(self, key: jax.Array) -> State:
+    state = self.env.reset(key)
+    return state.replace(physics=TimedPhysics(state.physics, jnp.zeros((), jnp.int32)))
+
+  def step(self, state: State, action: jax.Array) -> State:
+    steps = state.physics.steps + 1
+    # The flags of the step before are cleared, so that an environment may write only those it means to raise.
+    zero = jnp.zeros_like(state.reward)
+    before = state.replace(physics=state.physics.inner, reward=zero, terminated=zero, truncated=zero)
+    inner = self.env.step(before, action)
+    out_of_time = (steps >= self.env.episode_length).astype(inner.truncated.dtype)
+    truncated = jnp.maximum(inner.truncated, out_of_time)
+    return inner.replace(
+      physics=TimedPhysics(inner.physics, steps), truncated=truncated, terminated=inner.terminated * (1 - truncated)
+    )
+
+
+@struct.dataclass
+class EpisodeState:
+  """State of an environment that resets itself.
+
+  Attributes:
+    current: state the next action acts on; after the end of an episode the start of the next one. Its reward and end
+      flags belong to the last step taken.
+    final_obs: observation the last step reached, before any reset.
+    key: the environment's own key, from which the next start is drawn.
+  """
+
+  current: State
+  final_obs: jax.Array
+  key: jax.Array
+
+  @property
+  def done(self) -> jax.Array:
+    """1 where the last step ended its episode."""
+    return jnp.maximum(self.current.terminated, self.current.truncated)
+
+
+@dataclasses.dataclass(frozen=True)
+class AutoReset:
+  """Begins a fresh episode when one ends.
+
+  The start is drawn from the environment's own key, and no gradient crosses it.
+  """
+
+  env: TimeLimit
+
+  def reset(self, key: jax.Array) -> EpisodeState:
+    key, start_key = jax.random.split(key)
+    state = self.env.reset(start_key)
+    return EpisodeState(current=state, final_obs=state.obs, key=key)
+
+  def step(self, state: EpisodeState, action: jax.Array) -> EpisodeState:
+    key, start_key = jax.random.split(state.key)
+    reached = self.env.step(state.current, action)
+    done = jnp.maximum(reached.terminated, reached.truncated) > 0
+    start = jax.lax.stop_gradient(self.env.reset(start_key))
+    physics, obs = jax.tree.map(
+      lambda fresh, continued: jnp.where(done, fresh, continued),
+      (start.physics, start.obs),
+      (reached.physics, reached.obs),
+    )
+    return EpisodeState(current=reached.replace(physics=physics, obs=obs), final_obs=reached.obs, key=key)
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+  """`size` independent copies of an environment; every array gains a leading axis."""
+
+  env: AutoReset
+  size: int
+
+  def reset(self, key: jax.Array) -> EpisodeState:
+    return jax.vmap(self.env.reset)(jax.random.split(key, self.size))
+
+  def step(self, state: EpisodeState, action: jax.Array) -> EpisodeState:
+    return jax.vmap(self.env.step)(state, action)
+
+
+def vectorize(env: Environment, size: int) -> Batch:
+  """Returns `size` copies of `env` with time limit and automatic reset."""
+  return Batch(AutoReset(TimeLimit(env)), size)

@@ -1,0 +1,52 @@
+"""Generalised advantage estimation over a window of several episodes."""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+
+def generalized_advantages(
+  reward: jax.Array,
+  value: jax.Array,
+  next_value: jax.Array,
+  next_start: jax.Array,
+  discount: jax.Array,
+  gae_lambda: jax.Array,
+) -> jax.Array:
+  """`A_t = delta_t + discount * lambda * (1 - start_{t+1}) * A_{t+1}` (Schulman et al. 2016, Eq. 16).
+
+  `delta_t = r_t + discount * next_v_t - v_t`. Whether an episode ended for good or was cut shows only in `next_value`:
+  the caller sets it to 0 where the future is worth nothing.
+
+  Args:
+    reward: `[T, ...]`.
+    value: value of the observation each action was drawn at, `[T, ...]`.
+    next_value: value of the observation each step reached, before any reset, `[T, ...]`.
+    next_start: 1 where the next step begins an episode, `[T, ...]`.
+    discount: per step.
+    gae_lambda: in [0, 1].
+
+  Returns:
+    Advantages, `[T, ...]`; zero is assumed beyond the window.
+  """
+  chex.assert_equal_shape([reward, value, next_value, next_start])
+  delta = reward + discount * next_value - value
+  decay = discount * gae_lambda * (1.0 - next_start)
+
+  def backward(following, step):
+    delta_t, decay_t = step
+    advantage = delta_t + decay_t * following
+    return advantage, advantage
+
+  _, advantage = jax.lax.scan(backward, jnp.zeros_like(delta[0]), (delta, decay), reverse=True)
+  return advantage
+
+
+def segment_starts(episode_start: jax.Array) -> jax.Array:
+  """1 where a segment begins: at the window's first step and wherever an episode starts; `[T, N] -> [T, N]`."""
+  return episode_start.at[0].set(1.0)
+
+
+def standardize(advantage: jax.Array) -> jax.Array:
+  """Subtracts the mean and divides by the unbiased standard deviation plus 1e-8, over all entries."""
+  return (advantage - jnp.mean(advantage)) / (jnp.std(advantage, ddof=1) + 1e-8)

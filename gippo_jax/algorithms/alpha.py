@@ -1,0 +1,78 @@
+"""Adaptation of alpha (paper, Section 4.3 and Algorithm 1): a pure transition from statistics to the next alpha."""
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from gippo_jax.config import AlphaConfig
+from gippo_jax.normalization import RunningStatistics, init_statistics
+
+
+@struct.dataclass
+class AlphaState:
+  """What adaptation carries from epoch to epoch.
+
+  Attributes:
+    alpha: step of the actions along the advantage gradient.
+    performance: running statistics of the estimated improvement of past alpha-policies, scalar.
+  """
+
+  alpha: jax.Array
+  performance: RunningStatistics
+
+
+@struct.dataclass
+class AlphaEvidence:
+  """What an epoch tells about its alpha; all scalars.
+
+  Attributes:
+    converged: whether the regression onto the moved actions lowered its loss.
+    min_determinant, max_determinant: extremes over the samples of the estimate of `|det(I + alpha Hess_a A)|`.
+    out_of_range_ratio: share of samples whose `pi_alpha / pi_old` left the clip range.
+    performance: `sum(A pi_alpha / pi_old) - sum(A)`, the estimated improvement.
+  """
+
+  converged: jax.Array
+  min_determinant: jax.Array
+  max_determinant: jax.Array
+  out_of_range_ratio: jax.Array
+  performance: jax.Array
+
+
+def init_alpha(config: AlphaConfig) -> AlphaState:
+  """State before the first epoch."""
+  return AlphaState(alpha=jnp.asarray(config.initial), performance=init_statistics())
+
+
+def adapt_alpha(state: AlphaState, evidence: AlphaEvidence, config: AlphaConfig) -> tuple[AlphaState, jax.Array]:
+  """The next alpha (paper Algorithm 1, lines 6 to 12).
+
+  *Variance*: with a converged regression, alpha shrinks by `update_factor` when a determinant left `1 +-
+  determinant_interval` (Lemma 4.4: the determinant shows how the gradient varies), and grows by it otherwise. *Distance and
+  bias*: whatever that said, alpha shrinks when too many ratios left the clip range (Definition 4.5), or when the estimated
+  improvement is negative and more than one standard deviation below its running mean.
+
+  Args:
+    state: current alpha and statistics.
+    evidence: statistics of the epoch.
+    config: factor, interval and limits.
+
+  Returns:
+    The next state, and the standardised performance (by the statistics before this epoch).
+  """
+  shrunk, grown = state.alpha / config.update_factor, state.alpha * config.update_factor
+  left_interval = (evidence.min_determinant < 1.0 - config.determinant_interval) | (
+    evidence.max_determinant > 1.0 + config.determinant_interval
+  )
+  alpha = jnp.where(evidence.converged, jnp.where(left_interval, shrunk, grown), state.alpha)
+
+  standardized = state.performance.normalize(evidence.performance)
+  too_far = evidence.out_of_range_ratio > config.max_out_of_range_ratio
+  biased = (evidence.performance < 0.0) & (standardized < -1.0)
+  alpha = jnp.where(too_far | biased, shrunk, alpha)
+  return (
+    AlphaState(
+      alpha=jnp.minimum(alpha, config.maximum), performance=state.performance.update(evidence.performance[None])
+    ),
+    standardized,
+  )

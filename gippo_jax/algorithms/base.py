@@ -1,0 +1,174 @@
+"""What an algorithm is, and the parts of an epoch that all algorithms share."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gippo_jax import rollout
+from gippo_jax.advantages import standardize
+from gippo_jax.config import Config
+from gippo_jax.critic import fit_critic
+from gippo_jax.networks import Networks, make_networks
+from gippo_jax.normalization import init_statistics
+from gippo_jax.optimization import linear_rate, make_optimizer
+from gippo_jax.rollout import Window
+from gippo_jax.state import TrainingState, init_return_tracker
+
+Metrics = dict[str, jax.Array]
+
+
+class Draws(NamedTuple):
+  """Everything random in an epoch besides the environments' own starts.
+
+  Attributes:
+    noise: `eps` of every action, `[T, N, A]`.
+    key: for whatever else the algorithm draws.
+  """
+
+  noise: jax.Array
+  key: jax.Array
+
+
+class Algorithm(NamedTuple):
+  """A pair of pure functions, after optax's `GradientTransformation`.
+
+  Attributes:
+    init: `(key, config) -> TrainingState`.
+    update: `(state, config) -> (state, metrics)`, one epoch; a third argument replaces the `Draws` of the epoch.
+    needs_environment_gradients: whether `update` differentiates the environment.
+  """
+
+  init: Callable[[jax.Array, Config], TrainingState]
+  update: Callable[..., tuple[TrainingState, Metrics]]
+  needs_environment_gradients: bool
+
+
+def networks_of(env: Any, config: Config) -> Networks:
+  """Networks for `env`, a batch of environments."""
+  return make_networks(config, base_environment(env).action_size)
+
+
+def base_environment(env: Any) -> Any:
+  """The unwrapped environment inside `env`."""
+  while hasattr(env, "env"):
+    env = env.env
+  return env
+
+
+def init_state(env: Any, config: Config, key: jax.Array, init_algorithm: Callable[[Any], Any]) -> TrainingState:
+  """State before the first epoch.
+
+  Args:
+    env: batch of environments.
+    config: hyper-parameters.
+    key: random key of the run.
+    init_algorithm: maps the actor's parameters to the algorithm's own state.
+
+  Returns:
+    The state; the target critic equals the critic.
+  """
+  key, network_key, environment_key = jax.random.split(key, 3)
+  size = base_environment(env).observation_size
+  actor, critic = networks_of(env, config).init(network_key, size, config.actor.initial_log_std)
+  environment = env.reset(environment_key)
+  return TrainingState(
+    key=key,
+    epoch=jnp.zeros((), jnp.int32),
+    actor=actor,
+    critic=critic,
+    target_critic=jax.tree.map(jnp.copy, critic),
+    critic_moments=make_optimizer(config, config.adam.beta1, config.adam.beta2).init(critic),
+    algorithm=init_algorithm(actor),
+    environment=environment,
+    episode_start=jnp.ones_like(environment.current.reward),
+    observation_statistics=init_statistics((size,)),
+    value_statistics=init_statistics(),
+    returns=init_return_tracker(config.num_envs),
+  )
+
+
+def begin_epoch(env: Any, config: Config, state: TrainingState, draws: Draws | None) -> tuple[jax.Array, Draws]:
+  """Splits the state's key into the next epoch's and this epoch's draws; `draws`, when given, wins."""
+  key, noise_key, other_key = jax.random.split(state.key, 3)
+  if draws is not None:
+    return key, draws
+  shape = (config.horizon, config.num_envs, base_environment(env).action_size)
+  return key, Draws(jax.random.normal(noise_key, shape), other_key)
+
+
+def end_epoch(
+  networks: Networks,
+  config: Config,
+  state: TrainingState,
+  *,
+  key: jax.Array,
+  environment: Any,
+  window: Window,
+  actor: Any,
+  algorithm: Any,
+  critic_rate: jax.Array,
+) -> tuple[TrainingState, Metrics]:
+  """Fits the critic and gathers the next state.
+
+  The critic's update and the actor's do not read each other, so their order inside an epoch is free.
+
+  Args:
+    networks, config: as everywhere.
+    state: before the epoch.
+    key: of the epochs to come.
+    environment: the batch after the window.
+    window: the epoch's experience.
+    actor: parameters of the policy after the epoch.
+    algorithm: the algorithm's own state after the epoch.
+    critic_rate: rate of the critic in this epoch.
+
+  Returns:
+    State after the epoch, and the metrics every algorithm has.
+  """
+  critic, target_critic, moments, value_statistics, metrics = fit_critic(networks, config, state, window, critic_rate)
+  returns = state.returns.update(window.reward, window.done)
+  observation_statistics = state.observation_statistics
+  if config.normalize_observations:
+    observation_statistics, _ = jax.lax.scan(
+      lambda statistics, batch: (statistics.update(batch), None), observation_statistics, window.raw_observation
+    )
+  next_state = TrainingState(
+    key=key,
+    epoch=state.epoch + 1,
+    actor=actor,
+    critic=critic,
+    target_critic=target_critic,
+    critic_moments=moments,
+    algorithm=algorithm,
+    environment=environment,
+    episode_start=window.done[-1],
+    observation_statistics=observation_statistics,
+    value_statistics=value_statistics,
+    returns=returns,
+  )
+  metrics |= {"return": returns.mean, "best_return": returns.best, "episodes": returns.finished}
+  return next_state, metrics
+
+
+def collect(env, networks, config, state, noise) -> tuple[Any, Window]:
+  """Window without any derivative."""
+  return jax.lax.stop_gradient(rollout.collect(env, networks, config, state, state.actor, noise))
+
+
+def critic_linear_rate(config: Config, state: TrainingState) -> jax.Array:
+  """The critic's rate in this epoch, falling linearly."""
+  return linear_rate(
+    config.critic.learning_rate, config.critic.final_learning_rate, state.epoch, config.num_epochs
+  )
+
+
+def policy_advantage(config: Config, advantage: jax.Array) -> jax.Array:
+  """The advantages that policy losses see: standardised over the window if so configured."""
+  return standardize(advantage) if config.normalize_advantages else advantage
+
+
+def environment_major(x: jax.Array) -> jax.Array:
+  """`[T, N, ...] -> [N * T, ...]`, each environment's steps side by side."""
+  return jnp.swapaxes(x, 0, 1).reshape(-1, *x.shape[2:])

@@ -1,0 +1,117 @@
+"""PPO's clipped surrogate and its minimisation with retry; used by PPO and by GI-PPO's last step."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from gippo_jax import policy
+from gippo_jax.algorithms.base import Metrics, environment_major, policy_advantage
+from gippo_jax.config import Config
+from gippo_jax.networks import Networks
+from gippo_jax.optimization import (
+  Attempt,
+  Optimizer,
+  lowered_rate,
+  make_optimizer,
+  minimize_with_retry,
+  summarize,
+)
+from gippo_jax.rollout import Window
+
+
+@struct.dataclass
+class SurrogateState:
+  """What the clipped surrogate keeps from epoch to epoch.
+
+  Attributes:
+    moments: its optimiser's state.
+    rate: base rate of the next epoch.
+  """
+
+  moments: optax.ScaleByAdamState
+  rate: jax.Array
+
+
+def optimizer_of(config: Config) -> Optimizer:
+  """Adam with PPO's own betas."""
+  return make_optimizer(config, config.ppo.beta1, config.ppo.beta2)
+
+
+def init_surrogate(config: Config, actor: Any) -> SurrogateState:
+  """State before the first epoch."""
+  return SurrogateState(moments=optimizer_of(config).init(actor), rate=jnp.asarray(config.ppo.learning_rate))
+
+
+def clipped_surrogate(ratio: jax.Array, advantage: jax.Array, clip_range: jax.Array) -> jax.Array:
+  """`mean(max(-A ratio, -A clip(ratio, 1 - c, 1 + c)))` (Schulman et al. 2017, Eq. 7; paper Eq. 3), arrays `[B]`."""
+  clipped = jnp.clip(ratio, 1.0 - clip_range, 1.0 + clip_range)
+  return jnp.mean(jnp.maximum(-advantage * ratio, -advantage * clipped))
+
+
+def minimize_surrogate(
+  networks: Networks,
+  config: Config,
+  state: SurrogateState,
+  actor: Any,
+  window: Window,
+  sampling: Any,
+  ratio_of: Callable[[jax.Array, Any], jax.Array],
+) -> tuple[Any, SurrogateState, Metrics]:
+  """Passes over consecutive minibatches of the environment-major window, tried again at a lower rate if the loss grew.
+
+  Args:
+    networks: actor and critic modules.
+    config: hyper-parameters.
+    state: optimiser state and base rate.
+    actor: parameters to start from.
+    window: the epoch's experience.
+    sampling: pytree of arrays `[T, N]` that describe the sampling densities.
+    ratio_of: maps a minibatch's log-probabilities `[B]` and its slice of `sampling` to ratios `[B]`.
+
+  Returns:
+    Parameters, state, and metrics with prefix `ppo_`.
+  """
+  samples = (window.observation, window.action, policy_advantage(config, window.advantage), sampling)
+  batches = jax.tree.map(
+    lambda x: environment_major(x).reshape(-1, config.ppo.minibatch_size, *x.shape[2:]), samples
+  )
+  optimizer = optimizer_of(config)
+
+  def loss(params, batch):
+    obs, action, advantage, batch_sampling = batch
+    mean, log_std = networks.policy(params, obs)
+    ratio = ratio_of(policy.log_prob(mean, log_std, action), batch_sampling)
+    return clipped_surrogate(ratio, advantage, config.ppo.clip_range)
+
+  def run(params, moments, rate) -> Attempt:
+    def minibatch(carry, batch):
+      value, gradients = jax.value_and_grad(loss)(carry[0], batch)
+      new_params, new_moments, info = optimizer.step(*carry, gradients, rate)
+      return (new_params, new_moments), (value, info)
+
+    def one_pass(carry, _):
+      return jax.lax.scan(minibatch, carry, batches)
+
+    (params, moments), (losses, info) = jax.lax.scan(
+      one_pass, (params, moments), None, length=config.ppo.num_passes
+    )
+    pass_losses = jnp.mean(losses, axis=1)
+    return Attempt(params, moments, pass_losses[0], pass_losses[-1], summarize(info))
+
+  result = minimize_with_retry(
+    run, actor, state.moments, state.rate, config.retry.max_attempts, config.retry.rate_divisor
+  )
+  rate = lowered_rate(state.rate, result.succeeded, config.retry.rate_divisor, config.retry.min_learning_rate)
+  metrics = {
+    "ppo_attempts": result.attempts,
+    "ppo_first_loss": result.first_loss,
+    "ppo_last_loss": result.last_loss,
+    "ppo_gradient_norm": result.info.gradient_norm,
+    "ppo_skipped_steps": result.info.skipped,
+    "ppo_learning_rate": rate,
+  }
+  return result.params, SurrogateState(moments=result.moments, rate=rate), metrics

@@ -1,0 +1,246 @@
+"""Gradient-Informed Proximal Policy Optimization (Son et al., NeurIPS 2023), Algorithm 1 of the paper.
+
+An epoch:
+
+  1. roll out `pi_old` and differentiate every advantage by its action       (`collect_with_advantage_gradient`; Eq. 6)
+  2. regress the policy onto the actions moved along that gradient: `pi_alpha`  (`fit_alpha_policy`; Definition 4.1, Eq. 8)
+  3. adapt alpha for the next epoch by variance, bias and distance             (`weigh_alpha_policy`, `alpha.adapt_alpha`)
+  4. fit the critic                                                           (`end_epoch`)
+  5. PPO from `pi_alpha`, with the mixture of both as the sampling density     (`minimize_surrogate`; Eq. 9)
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from gippo_jax import policy
+from gippo_jax.algorithms.alpha import AlphaEvidence, AlphaState, adapt_alpha, init_alpha
+from gippo_jax.algorithms.base import (
+  Algorithm,
+  Metrics,
+  begin_epoch,
+  critic_linear_rate,
+  end_epoch,
+  init_state,
+  networks_of,
+)
+from gippo_jax.algorithms.clipped_surrogate import SurrogateState, init_surrogate, minimize_surrogate
+from gippo_jax.config import Config
+from gippo_jax.networks import Networks
+from gippo_jax.optimization import (
+  Attempt,
+  RetryResult,
+  lowered_rate,
+  make_optimizer,
+  minimize_with_retry,
+  summarize,
+)
+from gippo_jax.rollout import Window, collect_with_advantage_gradient
+
+_LARGEST_LOG_RATIO = 16.0
+_LARGEST_MIXTURE_DISTANCE = 4.0
+
+
+@struct.dataclass
+class GIPPOState:
+  """GI-PPO's own state.
+
+  Attributes:
+    alpha: alpha and the statistics that adapt it.
+    alpha_moments: optimiser state of the alpha step.
+    alpha_rate: base rate of the next alpha step.
+    surrogate: optimiser state and base rate of PPO.
+  """
+
+  alpha: AlphaState
+  alpha_moments: optax.ScaleByAdamState
+  alpha_rate: jax.Array
+  surrogate: SurrogateState
+
+
+def fit_alpha_policy(
+  networks: Networks, config: Config, state: GIPPOState, actor: Any, window: Window, gradient: jax.Array
+) -> RetryResult:
+  """Regresses the policy onto `a + alpha * G` with the rollout's noise (Definition 4.1; loss of Eq. 8).
+
+  Args:
+    networks: actor and critic modules.
+    config: hyper-parameters.
+    state: alpha, moments and base rate.
+    actor: parameters of `pi_old`.
+    window: the epoch's experience.
+    gradient: `G_t = dA_t / da_t`, `[T, N, A]`.
+
+  Returns:
+    Parameters of `pi_alpha` and how the regression went.
+  """
+  target = window.action + state.alpha.alpha * gradient
+  optimizer = make_optimizer(config, config.adam.beta1, config.adam.beta2)
+
+  def loss(params):
+    mean, log_std = networks.policy(params, window.observation)
+    return jnp.mean(jnp.sum((policy.sample(mean, log_std, window.noise) - target) ** 2, axis=-1))
+
+  def run(params, moments, rate) -> Attempt:
+    def step(carry, _):
+      value, gradients = jax.value_and_grad(loss)(carry[0])
+      new_params, new_moments, info = optimizer.step(*carry, gradients, rate)
+      return (new_params, new_moments), (value, info)
+
+    (params, moments), (losses, info) = jax.lax.scan(step, (params, moments), None, length=config.alpha.num_steps)
+    return Attempt(params, moments, losses[0], losses[-1], summarize(info))
+
+  return minimize_with_retry(
+    run, actor, state.alpha_moments, state.alpha_rate, config.retry.max_attempts, config.retry.rate_divisor
+  )
+
+
+def weigh_alpha_policy(
+  config: Config, window: Window, log_std: jax.Array, log_ratio: jax.Array, converged: jax.Array
+) -> tuple[AlphaEvidence, jax.Array]:
+  """What the samples say about `pi_alpha`: variance (Lemma 4.4), distance (Definition 4.5) and bias.
+
+  Args:
+    config: hyper-parameters.
+    window: the epoch's experience, under `pi_old`.
+    log_std: of `pi_alpha`, `[T, N, A]`.
+    log_ratio: `log pi_alpha - log pi_old` of the window's actions, `[T, N]`.
+    converged: whether the regression lowered its loss.
+
+  Returns:
+    The evidence, and the mean of the determinants.
+  """
+  determinant = jnp.exp(jnp.sum(log_std - window.log_std, axis=-1))
+  ratio = jnp.exp(jnp.minimum(log_ratio, _LARGEST_LOG_RATIO))
+  out_of_range = (ratio < 1.0 - config.ppo.clip_range) | (ratio > 1.0 + config.ppo.clip_range)
+  evidence = AlphaEvidence(
+    converged=converged,
+    min_determinant=jnp.min(determinant),
+    max_determinant=jnp.max(determinant),
+    out_of_range_ratio=jnp.mean(out_of_range.astype(ratio.dtype)),
+    performance=jnp.sum(window.advantage * ratio) - jnp.sum(window.advantage),
+  )
+  return evidence, jnp.mean(determinant)
+
+
+def mixture_ratio(log_prob: jax.Array, sampling: tuple[jax.Array, jax.Array]) -> jax.Array:
+  """`pi / ((pi_old + pi_alpha) / 2)` (Eq. 9); `pi / pi_alpha` when the two lie too far apart anywhere in the minibatch.
+
+  Args:
+    log_prob: of the policy being trained, `[B]`.
+    sampling: log-probabilities under `pi_old` and `pi_alpha`, each `[B]`.
+
+  Returns:
+    Ratios, `[B]`.
+  """
+  old, alpha = sampling
+  too_far = jnp.any(jnp.abs(old - alpha) > _LARGEST_MIXTURE_DISTANCE)
+  mixture = jnp.where(too_far, alpha, jnp.logaddexp(old, alpha) - jnp.log(2.0))
+  return jnp.exp(jnp.clip(log_prob - mixture, -_LARGEST_LOG_RATIO, _LARGEST_LOG_RATIO))
+
+
+def gippo(env: Any) -> Algorithm:
+  """GI-PPO on `env`, a batch of environments."""
+
+  def init(key, config):
+    def init_algorithm(actor):
+      return GIPPOState(
+        alpha=init_alpha(config.alpha),
+        alpha_moments=make_optimizer(config, config.adam.beta1, config.adam.beta2).init(actor),
+        alpha_rate=jnp.asarray(config.alpha.learning_rate),
+        surrogate=init_surrogate(config, actor),
+      )
+
+    return init_state(env, config, key, init_algorithm)
+
+  def update(state, config, draws=None):
+    networks = networks_of(env, config)
+    own: GIPPOState = state.algorithm
+    key, draws = begin_epoch(env, config, state, draws)
+
+    # Algorithm 1, lines 2 and 3: experience under pi_old, and the gradient of each advantage by its action.
+    environment, window, gradient = collect_with_advantage_gradient(
+      env, networks, config, state, state.actor, draws.noise
+    )
+    usable = jnp.all(jnp.isfinite(gradient), axis=-1, keepdims=True)
+    gradient = jnp.where(usable, gradient, 0.0)  # without a gradient the action stays where it is
+
+    # Lines 4 and 5: the alpha-policy.
+    alpha_step = fit_alpha_policy(networks, config, own, state.actor, window, gradient)
+    converged = alpha_step.succeeded & (alpha_step.first_loss > alpha_step.last_loss)
+    mean, log_std = networks.policy(alpha_step.params, window.observation)
+    old_log_prob = policy.log_prob(window.mean, window.log_std, window.action)
+    alpha_log_prob = policy.log_prob(mean, log_std, window.action)
+
+    # Lines 6 to 12: adapt alpha for the next epoch; this epoch's alpha-policy stays.
+    evidence, mean_determinant = weigh_alpha_policy(
+      config, window, log_std, alpha_log_prob - old_log_prob, converged
+    )
+    alpha, standardized_performance = adapt_alpha(own.alpha, evidence, config.alpha)
+    alpha_rate = lowered_rate(
+      own.alpha_rate, converged, config.retry.rate_divisor, config.retry.min_learning_rate
+    )
+
+    # Lines 13 and 14: PPO from pi_alpha on the mixture; the critic's update is in `end_epoch`.
+    actor, surrogate, ppo_metrics = minimize_surrogate(
+      networks,
+      config,
+      own.surrogate,
+      alpha_step.params,
+      window,
+      (old_log_prob, alpha_log_prob),
+      mixture_ratio,
+    )
+    next_state, metrics = end_epoch(
+      networks,
+      config,
+      state,
+      key=key,
+      environment=environment,
+      window=window,
+      actor=actor,
+      algorithm=GIPPOState(
+        alpha=alpha, alpha_moments=alpha_step.moments, alpha_rate=alpha_rate, surrogate=surrogate
+      ),
+      critic_rate=critic_linear_rate(config, state),
+    )
+    metrics |= ppo_metrics
+    metrics |= _alpha_metrics(own, alpha_step, evidence, window, gradient, usable)
+    metrics["alpha_mean_determinant"] = mean_determinant
+    metrics["alpha_standardized_performance"] = standardized_performance
+    return next_state, metrics
+
+  return Algorithm(init, update, needs_environment_gradients=True)
+
+
+def _alpha_metrics(
+  own: GIPPOState,
+  alpha_step: RetryResult,
+  evidence: AlphaEvidence,
+  window: Window,
+  gradient: jax.Array,
+  usable: jax.Array,
+) -> Metrics:
+  """What an epoch shows of alpha; rates and alpha are those the epoch ran with."""
+  samples = gradient.reshape(-1, gradient.shape[-1])
+  return {
+    "alpha": own.alpha.alpha,
+    "alpha_learning_rate": own.alpha_rate,
+    "alpha_attempts": alpha_step.attempts,
+    "alpha_first_loss": alpha_step.first_loss,
+    "alpha_last_loss": alpha_step.last_loss,
+    "alpha_loss_ratio": alpha_step.last_loss / alpha_step.first_loss,
+    "alpha_gradient_norm": alpha_step.info.gradient_norm,
+    "alpha_skipped_steps": alpha_step.info.skipped,
+    "alpha_min_determinant": evidence.min_determinant,
+    "alpha_max_determinant": evidence.max_determinant,
+    "alpha_out_of_range_ratio": evidence.out_of_range_ratio,
+    "alpha_performance": evidence.performance,
+    "advantage_variance": jnp.var(window.advantage, ddof=1),
+    "advantage_gradient_variance": jnp.sum(jnp.var(samples, axis=0, ddof=1)),
+    "advantage_gradient_norm": jnp.mean(jnp.linalg.norm(samples, axis=-1)),
+    "advantage_gradient_nonfinite": jnp.sum(1.0 - usable.astype(gradient.dtype)),
+  }

@@ -1,0 +1,185 @@
+"""Rollout of a window of experience, and the gradient of its advantages by one backward pass."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from gippo_jax import advantages, policy
+from gippo_jax.config import Config
+from gippo_jax.networks import Networks
+from gippo_jax.state import TrainingState
+
+_LARGEST_OBSERVATION = 1e6
+
+
+@struct.dataclass
+class Window:
+  """`T` steps of `N` environments, time-major.
+
+  Attributes:
+    raw_observation: as the environment gave it, `[T, N, O]`.
+    observation: normalised by the statistics of the window's start, `[T, N, O]`.
+    noise: the `eps` of each action, `[T, N, A]`.
+    action: unsquashed, `[T, N, A]`.
+    mean, log_std: the policy that drew the action, `[T, N, A]`.
+    reward: `[T, N]`.
+    done: 1 where the step ended its episode, `[T, N]`.
+    value: target critic's value of `observation`, `[T, N]`.
+    next_value: its value of what the step reached, 0 after an early end, `[T, N]`.
+    episode_start: 1 where the step begins an episode, `[T, N]`.
+    advantage: `[T, N]`.
+  """
+
+  raw_observation: jax.Array
+  observation: jax.Array
+  noise: jax.Array
+  action: jax.Array
+  mean: jax.Array
+  log_std: jax.Array
+  reward: jax.Array
+  done: jax.Array
+  value: jax.Array
+  next_value: jax.Array
+  episode_start: jax.Array
+  advantage: jax.Array
+
+  @property
+  def segment_start(self) -> jax.Array:
+    """1 where a segment begins: at the window's start and at every episode's, `[T, N]`."""
+    return advantages.segment_starts(self.episode_start)
+
+
+@jax.custom_jvp
+def _scale_gradient(x: jax.Array, scale: jax.Array) -> jax.Array:
+  """Identity whose derivative is multiplied by `scale`."""
+  del scale
+  return x
+
+
+@_scale_gradient.defjvp
+def _scale_gradient_jvp(primals, tangents):
+  x, scale = primals
+  return x, tangents[0] * scale
+
+
+def _scale_tree_gradient(tree: Any, scale: jax.Array) -> Any:
+  def scale_leaf(leaf):
+    return _scale_gradient(leaf, scale) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+
+  return jax.tree.map(scale_leaf, tree)
+
+
+def collect(
+  env: Any,
+  networks: Networks,
+  config: Config,
+  state: TrainingState,
+  actor: Any,
+  noise: jax.Array,
+  perturbation: jax.Array | None = None,
+  gradient_decay: jax.Array | None = None,
+) -> tuple[Any, Window]:
+  """Runs the policy for a window, differentiable in `actor` and `perturbation`.
+
+  Args:
+    env: a batch of environments with automatic reset (`envs.wrappers.Batch`).
+    networks: actor and critic modules.
+    config: hyper-parameters.
+    state: where the last window ended; no gradient reaches it.
+    actor: parameters of the policy.
+    noise: `eps` of every action, `[T, N, A]`.
+    perturbation: added to every action, `[T, N, A]`; `None` adds nothing.
+    gradient_decay: factor on every derivative that passes from one step to the next; `None` leaves it.
+
+  Returns:
+    The batch of environments after the window, and the window.
+  """
+  observations = state.observation_statistics
+  normalize = observations.normalize if config.normalize_observations else lambda obs: obs
+
+  def step(environment, step_inputs):
+    eps, shift = step_inputs
+    if gradient_decay is not None:
+      environment = _scale_tree_gradient(environment, gradient_decay)
+    raw = environment.current.obs
+    obs = normalize(raw)
+    mean, log_std = networks.policy(actor, obs)
+    action = policy.sample(mean, log_std, eps)
+    if shift is not None:
+      action = action + shift
+    reached = env.step(environment, policy.squash(action))
+    return reached, (raw, obs, action, mean, log_std, reached.final_obs, reached.current, reached.done)
+
+  if config.rematerialize:
+    step = jax.checkpoint(step)
+  environment, steps = jax.lax.scan(step, state.environment, (noise, perturbation))
+  raw, obs, action, mean, log_std, final_obs, transition, done = steps
+
+  value, next_value = _values(networks, config, state, obs, normalize(final_obs), transition.terminated, done)
+  reward = transition.reward
+  episode_start = jnp.concatenate([state.episode_start[None], done[:-1]])
+  advantage = advantages.generalized_advantages(
+    reward, value, next_value, done, config.discount, config.gae_lambda
+  )
+  return environment, Window(
+    raw_observation=raw,
+    observation=obs,
+    noise=noise,
+    action=action,
+    mean=mean,
+    log_std=log_std,
+    reward=reward,
+    done=done,
+    value=value,
+    next_value=next_value,
+    episode_start=episode_start,
+    advantage=advantage,
+  )
+
+
+def _values(networks, config, state, obs, reached, terminated, done):
+  """Target critic's values of the observations acted on and of those reached."""
+
+  def value_of(x):
+    raw = networks.value(state.target_critic, x)
+    return state.value_statistics.denormalize(raw) if config.normalize_values else raw
+
+  # NaN compares false, so that it counts as unusable. The network's input is replaced, not its output: a `where` after
+  # the network would still multiply the NaN's derivative by zero.
+  usable = jnp.all(jnp.abs(reached) <= _LARGEST_OBSERVATION, axis=-1)
+  ended_badly = (done > 0) & ~usable
+  reached = jnp.where(ended_badly[..., None], jnp.zeros_like(reached), reached)
+  worthless = (terminated > 0) | ended_badly
+  return value_of(obs), jnp.where(worthless, 0.0, value_of(reached))
+
+
+def collect_with_advantage_gradient(
+  env: Any, networks: Networks, config: Config, state: TrainingState, actor: Any, noise: jax.Array
+) -> tuple[Any, Window, jax.Array]:
+  """Window and `G_t = dA_t / da_t`, the total derivative of each advantage by its own action.
+
+  The derivative runs through the dynamics, the reward, the target critic at later observations and the policy's later
+  actions, the noise held fixed (paper Eq. 6). One backward pass gives all of them: `A_t = sum_k (discount lambda)^k
+  delta_{t+k}`, so the sum of all `delta_t` is differentiated with every derivative that passes from one step to the next
+  multiplied by `discount * lambda`. Unlike dividing the gradient of the segment's first advantage by
+  `(discount lambda)^(t - t0)`, which gives the same numbers, this does not underflow over long windows, nor for
+  lambda = 0.
+
+  Args:
+    env, networks, config, state, actor, noise: as for `collect`.
+
+  Returns:
+    The batch of environments after the window, the window, and `G`, `[T, N, A]`.
+  """
+
+  def total_delta(perturbation):
+    environment, window = collect(
+      env, networks, config, state, actor, noise, perturbation, config.discount * config.gae_lambda
+    )
+    delta = window.reward + config.discount * window.next_value - window.value
+    return jnp.sum(delta), (environment, window)
+
+  gradient, (environment, window) = jax.grad(total_delta, has_aux=True)(jnp.zeros_like(noise))
+  return environment, window, gradient

@@ -1,0 +1,165 @@
+"""The compiled part of training: members (runs side by side) advanced by a chunk of epochs.
+
+A member is one run: a key and a `Config`. Members differ in their keys and in any of the configuration's real numbers;
+sizes and switches are common. However members are arranged on the hardware, member i computes what it would alone.
+"""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+import envs
+from gippo_jax.algorithms import ALGORITHMS, Algorithm
+from gippo_jax.config import Config, traced
+
+Metrics = dict[str, jax.Array]
+
+
+def make_algorithm(env: envs.Environment, config: Config) -> Algorithm:
+  """The configured algorithm on `config.num_envs` copies of `env`."""
+  return ALGORITHMS[config.algorithm](envs.vectorize(env, config.num_envs))
+
+
+def train(env: envs.Environment, config: Config, key: jax.Array, num_epochs: int) -> tuple[Any, Metrics]:
+  """Trains one member; pure, so that it can be jitted and vmapped over keys and over the real numbers of `config`.
+
+  Args:
+    env: unbatched environment.
+    config: hyper-parameters.
+    key: random key of the member.
+    num_epochs: epochs to run; schedules follow `config.num_epochs`.
+
+  Returns:
+    The final `TrainingState`, and each metric with leading axis `[num_epochs]`.
+  """
+  algorithm = make_algorithm(env, config)
+  config = traced(config)
+  return jax.lax.scan(
+    lambda state, _: algorithm.update(state, config), algorithm.init(key, config), None, length=num_epochs
+  )
+
+
+def run_chunk(
+  algorithm: Algorithm, capacity: int, state: Any, config: Config, num_epochs: jax.Array
+) -> tuple[Any, Metrics]:
+  """Advances one member by up to `capacity` epochs.
+
+  The number of epochs is traced, so that chunks of any length share one compiled program.
+
+  Args:
+    algorithm: from `make_algorithm`.
+    capacity: length of the metrics' buffers.
+    state: before the chunk.
+    config: hyper-parameters.
+    num_epochs: epochs to run, at most `capacity`.
+
+  Returns:
+    State after the chunk, and each metric with leading axis `[capacity]`, filled up to `num_epochs`.
+  """
+  shapes = jax.eval_shape(algorithm.update, state, config)[1]
+  buffers = jax.tree.map(lambda s: jnp.zeros((capacity, *s.shape), s.dtype), shapes)
+
+  def epoch(index, carry):
+    state, buffers = carry
+    state, metrics = algorithm.update(state, config)
+    return state, jax.tree.map(lambda buffer, value: buffer.at[index].set(value), buffers, metrics)
+
+  return jax.lax.fori_loop(0, num_epochs, epoch, (state, buffers))
+
+
+def member_devices(num_members: int) -> list[jax.Device]:
+  """Local devices that members are spread over, at most one each."""
+  return jax.local_devices()[:num_members]
+
+
+def prefer_map(devices: list[jax.Device]) -> bool:
+  """Whether a device runs its members one after the other (`lax.map`) rather than in one batch (`vmap`).
+
+  On a CPU a batch of small matrix products gains nothing over one after the other, and a retry under `vmap` lasts until
+  the slowest member's; on an accelerator one member leaves the device idle. docs/performance.md has the measurements.
+  """
+  return devices[0].platform == "cpu"
+
+
+class Members:
+  """Compiled functions over `num_members` members.
+
+  Args:
+    env: unbatched environment.
+    config: hyper-parameters; real numbers are scalars, or arrays with leading axis `[num_members]`.
+    num_members: members side by side.
+    capacity: most epochs in a chunk.
+  """
+
+  def __init__(self, env: envs.Environment, config: Config, num_members: int, capacity: int):
+    self.num_members = num_members
+    self._devices = member_devices(num_members)
+    # Devices get equal shares; the rows that fill the last share repeat the last member and are never shown.
+    self._rows = -(-num_members // len(self._devices)) * len(self._devices)
+    algorithm = make_algorithm(env, config)
+    over_members = jax.lax.map if prefer_map(self._devices) else _vmap_over_tuple
+    mesh = Mesh(np.asarray(self._devices), ("member",))
+    self._sharding = NamedSharding(mesh, PartitionSpec("member"))
+    self.config = self._place(jax.tree.map(lambda leaf: self._rows_of(jnp.asarray(leaf)), traced(config)))
+
+    def sharded(function, *specs):
+      members = PartitionSpec("member")
+      return jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=members, check_vma=False)
+
+    def init(keys, configs):
+      return over_members(lambda member: algorithm.init(*member), (keys, configs))
+
+    def advance(states, configs, num_epochs):
+      chunk = functools.partial(run_chunk, algorithm, capacity)
+      return over_members(lambda member: chunk(*member, num_epochs), (states, configs))
+
+    members = PartitionSpec("member")
+    self._init = jax.jit(sharded(init, members, members))
+    self._advance = jax.jit(sharded(advance, members, members, PartitionSpec()), donate_argnums=0)
+    self._compiled = None
+
+  def init(self, seeds: list[int]) -> Any:
+    """States before the first epoch; leading axis is the (filled up) member axis."""
+    seeds = seeds + [seeds[-1]] * (self._rows - len(seeds))
+    keys = jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
+    return self._init(self._place(keys), self.config)
+
+  def place(self, states: Any) -> Any:
+    """Puts states that were read back, `[num_members]`, where the compiled functions want them."""
+    return self._place(jax.tree.map(self._fill, states))
+
+  def compile(self, states: Any) -> None:
+    """Compiles `advance`, so that its time can be told apart."""
+    self._compiled = self._advance.lower(states, self.config, jnp.zeros((), jnp.int32)).compile()
+
+  def advance(self, states: Any, num_epochs: int) -> tuple[Any, Metrics]:
+    """Runs `num_epochs` epochs; the states given are consumed.
+
+    Returns:
+      States, and each metric as a NumPy array `[num_members, num_epochs]`.
+    """
+    states, metrics = self._compiled(states, self.config, jnp.asarray(num_epochs, jnp.int32))
+    metrics = jax.device_get(metrics)
+    return states, {name: values[: self.num_members, :num_epochs] for name, values in metrics.items()}
+
+  def gather(self, states: Any) -> Any:
+    """States without the filling rows, on the host's default device."""
+    return jax.tree.map(lambda leaf: leaf[: self.num_members], states)
+
+  def _place(self, tree: Any) -> Any:
+    return jax.device_put(tree, self._sharding)
+
+  def _rows_of(self, leaf: jax.Array) -> jax.Array:
+    return self._fill(jnp.broadcast_to(leaf, (self.num_members,)))
+
+  def _fill(self, leaf: jax.Array) -> jax.Array:
+    filling = [leaf[-1:]] * (self._rows - leaf.shape[0])
+    return jnp.concatenate([leaf, *filling]) if filling else leaf
+
+
+def _vmap_over_tuple(function, members):
+  return jax.vmap(lambda *member: function(member))(*members)
