@@ -30,7 +30,9 @@ def generalized_advantages(
     Advantages, `[T, ...]`; zero is assumed beyond the window.
   """
   chex.assert_equal_shape([reward, value, next_value, next_start])
-  delta = reward + discount * next_value - value
+  # The two values are subtracted first: they may be a hundred times larger than the reward, whose digits float32 would
+  # otherwise lose in their sum.
+  delta = reward + (discount * next_value - value)
   decay = discount * gae_lambda * (1.0 - next_start)
 
   def backward(following, step):

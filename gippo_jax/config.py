@@ -151,6 +151,7 @@ class AlphaConfig:
     0.5, "tolerated share of ratios outside the clip range (delta_oorr in the paper)", minimum=0, maximum=1
   )
   learning_rate: float = real(1e-3, "Adam rate of the regression onto the moved actions", minimum=0)
+  min_learning_rate: float = real(1e-5, "the rate does not fall below this after failures", minimum=0)
   num_steps: int = integer(16, "full-batch gradient steps of that regression per epoch", minimum=1)
 
 
@@ -159,6 +160,10 @@ class PPOConfig:
   """Clipped surrogate, for PPO and inside GI-PPO."""
 
   learning_rate: float = real(1e-4, "Adam rate", minimum=0)
+  min_learning_rate: float = real(1e-5, "the rate does not fall below this after failures", minimum=0)
+  compound_retries: bool = switch(
+    True, "each retry divides the rate again; if not, every retry runs at learning_rate / retry.rate_divisor"
+  )
   clip_range: float = real(0.2, "ratios are clipped to 1 +- clip_range", above=0, maximum=1)
   minibatch_size: int = integer(64, "samples per minibatch; divides num_envs * horizon", minimum=1)
   num_passes: int = integer(5, "passes over the window per epoch", minimum=1)
@@ -172,7 +177,6 @@ class RetryConfig:
 
   max_attempts: int = integer(8, "attempts before the old weights are kept", minimum=1)
   rate_divisor: float = real(1.5, "the rate is divided by this from attempt to attempt", minimum=1)
-  min_learning_rate: float = real(1e-5, "least base rate after failures", minimum=0)
 
 
 @struct.dataclass

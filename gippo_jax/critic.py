@@ -5,11 +5,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from jax.flatten_util import ravel_pytree
 
 from gippo_jax.config import Config
 from gippo_jax.networks import Networks
 from gippo_jax.normalization import RunningStatistics
-from gippo_jax.optimization import make_optimizer, summarize
+from gippo_jax.optimization import make_optimizer, summarize, value_and_flat_gradient
 from gippo_jax.rollout import Window
 from gippo_jax.state import TrainingState
 
@@ -45,13 +46,14 @@ def fit_critic(
     return jnp.mean((prediction - target) ** 2)
 
   optimizer = make_optimizer(config, config.adam.beta1, config.adam.beta2)
+  start, unravel = ravel_pytree(state.critic)
 
   def minibatch(carry, batch):
-    params, moments = carry
-    value, gradients = jax.value_and_grad(loss)(params, batch)
-    gradients, replaced = _replace_nonfinite(gradients)
-    params, moments, info = optimizer.step(params, moments, gradients, rate)
-    return (params, moments), (value, info, replaced)
+    flat, moments = carry
+    value, gradient = value_and_flat_gradient(loss)(unravel(flat), batch)
+    finite = jnp.isfinite(gradient)
+    flat, moments, info = optimizer.step(flat, moments, jnp.where(finite, gradient, 0.0), rate)
+    return (flat, moments), (value, info, ~jnp.all(finite))
 
   batches = jax.tree.map(
     lambda x: x.reshape(config.critic.num_minibatches, -1, *x.shape[2:]), (window.observation, targets)
@@ -60,23 +62,17 @@ def fit_critic(
   def one_pass(carry, _):
     return jax.lax.scan(minibatch, carry, batches)
 
-  (critic, moments), (losses, info, replaced) = jax.lax.scan(
-    one_pass, (state.critic, state.critic_moments), None, length=config.critic.num_iterations
+  (flat, moments), (losses, info, replaced) = jax.lax.scan(
+    one_pass, (start, state.critic_moments), None, length=config.critic.num_iterations
   )
+  critic = unravel(flat)
   decay = config.critic.target_decay
   target = jax.tree.map(lambda slow, fast: decay * slow + (1.0 - decay) * fast, state.target_critic, critic)
   metrics = {
     "critic_loss": jnp.mean(losses),
     "critic_gradient_norm": summarize(info).gradient_norm,
     "critic_learning_rate": rate,
-    "critic_nonfinite_gradients": jnp.sum(replaced),
+    "critic_nonfinite_gradients": jnp.sum(replaced.astype(losses.dtype)),
   }
   return critic, target, moments, statistics, metrics
 
-
-def _replace_nonfinite(gradients: Any) -> tuple[Any, jax.Array]:
-  """Zeros for entries that are not finite, and whether there were any."""
-  finite = jax.tree.map(jnp.isfinite, gradients)
-  clean = jax.tree.map(lambda g, ok: jnp.where(ok, g, 0.0), gradients, finite)
-  any_bad = ~jnp.all(jnp.stack([jnp.all(ok) for ok in jax.tree.leaves(finite)]))
-  return clean, any_bad.astype(jnp.zeros(()).dtype)

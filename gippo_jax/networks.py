@@ -34,8 +34,25 @@ def _critic_dense(units: int, name: str) -> nn.Dense:
   return nn.Dense(units, kernel_init=nn.initializers.orthogonal(), name=name, param_dtype=_float_dtype())
 
 
+@jax.custom_jvp
+def elu(x: jax.Array) -> jax.Array:
+  """`x` where positive, else `exp(x) - 1`.
+
+  The derivative reuses the exponential, and no `expm1` is computed: on a CPU that alone halves the time of a gradient
+  step of these small networks. The rounding near 0 is that of a sum with 1.
+  """
+  return jnp.maximum(x, 0.0) + (jnp.exp(jnp.minimum(x, 0.0)) - 1.0)
+
+
+@elu.defjvp
+def _elu_jvp(primals, tangents):
+  (x,), (tangent,) = primals, tangents
+  exponential = jnp.exp(jnp.minimum(x, 0.0))
+  return jnp.maximum(x, 0.0) + (exponential - 1.0), exponential * tangent
+
+
 def _hidden(x: jax.Array, dense: nn.Dense, index: int) -> jax.Array:
-  x = nn.elu(dense(x))
+  x = elu(dense(x))
   norm = nn.LayerNorm(
     epsilon=_LAYER_NORM_EPSILON,
     use_fast_variance=False,

@@ -1,4 +1,8 @@
-"""Gradient steps: global-norm clipping, Adam, linear rates, and minimisation with retry."""
+"""Gradient steps: global-norm clipping, Adam, linear rates, and minimisation with retry.
+
+All of it works on parameters flattened to one vector (`jax.flatten_util.ravel_pytree`): a step of these small networks is
+then a few long operations instead of many short ones.
+"""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -6,9 +10,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax.flatten_util import ravel_pytree
 from flax import struct
 
-from gippo_jax.config import Config
+from gippo_jax.config import Config, RetryConfig
 
 Params = Any
 
@@ -42,31 +47,46 @@ class Optimizer:
   max_norm: jax.Array | None
 
   def init(self, params: Params) -> optax.ScaleByAdamState:
-    return self._adam().init(params)
+    """Moments of the flattened parameters, all zero."""
+    return self._adam().init(ravel_pytree(params)[0])
 
   def step(
-    self, params: Params, moments: optax.ScaleByAdamState, gradients: Params, rate: jax.Array
-  ) -> tuple[Params, optax.ScaleByAdamState, StepInfo]:
-    """One step down `gradients`; where their norm is not finite nothing moves.
+    self, flat: jax.Array, moments: optax.ScaleByAdamState, gradient: jax.Array, rate: jax.Array
+  ) -> tuple[jax.Array, optax.ScaleByAdamState, StepInfo]:
+    """One step down `gradient`; where its norm is not finite nothing moves.
 
     The clip scales by `max_norm / (norm + 1e-6)` when that is below 1.
+
+    Args:
+      flat: parameters, `[P]`.
+      moments: from `init` or the step before.
+      gradient: `[P]`.
+      rate: scalar.
     """
-    norm = optax.tree.norm(gradients)
+    norm = jnp.sqrt(jnp.sum(gradient**2))
     finite = jnp.isfinite(norm)
     if self.max_norm is not None:
-      scale = jnp.minimum(1.0, self.max_norm / (norm + 1e-6))
-      gradients = jax.tree.map(lambda g: g * scale, gradients)
+      gradient = gradient * jnp.minimum(1.0, self.max_norm / (norm + 1e-6))
     # optax raises the (traced) betas to its integer step count, which strict promotion forbids.
     with jax.numpy_dtype_promotion("standard"):
-      updates, new_moments = self._adam().update(gradients, moments)
-    new_params = jax.tree.map(lambda p, u: p - rate * u, params, updates)
-    params, moments = jax.tree.map(
-      lambda new, old: jnp.where(finite, new, old), (new_params, new_moments), (params, moments)
+      update, new_moments = self._adam().update(gradient, moments)
+    flat, moments = jax.tree.map(
+      lambda new, old: jnp.where(finite, new, old), (flat - rate * update, new_moments), (flat, moments)
     )
-    return params, moments, StepInfo(norm, 1.0 - finite.astype(norm.dtype))
+    return flat, moments, StepInfo(norm, 1.0 - finite.astype(norm.dtype))
 
   def _adam(self) -> optax.GradientTransformation:
     return optax.scale_by_adam(b1=self.beta1, b2=self.beta2, eps=_ADAM_EPSILON)
+
+
+def value_and_flat_gradient(loss: Callable[..., jax.Array]) -> Callable[..., tuple[jax.Array, jax.Array]]:
+  """Like `jax.value_and_grad` for a scalar loss, with the gradient flattened to `[P]`."""
+
+  def function(params: Params, *arguments: Any) -> tuple[jax.Array, jax.Array]:
+    value, gradients = jax.value_and_grad(loss)(params, *arguments)
+    return value, ravel_pytree(gradients)[0]
+
+  return function
 
 
 def summarize(info: StepInfo) -> StepInfo:
@@ -88,13 +108,13 @@ class Attempt(NamedTuple):
   """Result of one run of gradient steps.
 
   Attributes:
-    params: parameters after the last step.
+    flat: parameters after the last step, `[P]`.
     moments: the optimiser's state after the last step.
     first_loss, last_loss: the losses that decide whether the attempt is kept.
     info: the steps' `StepInfo`, summarised.
   """
 
-  params: Params
+  flat: jax.Array
   moments: optax.ScaleByAdamState
   first_loss: jax.Array
   last_loss: jax.Array
@@ -122,12 +142,12 @@ class RetryResult(NamedTuple):
 
 
 def minimize_with_retry(
-  run: Callable[[Params, optax.ScaleByAdamState, jax.Array], Attempt],
+  run: Callable[[jax.Array, optax.ScaleByAdamState, jax.Array], Attempt],
   params: Params,
   moments: optax.ScaleByAdamState,
   base_rate: jax.Array,
-  max_attempts: int,
-  rate_divisor: jax.Array,
+  config: RetryConfig,
+  compound: bool = True,
 ) -> RetryResult:
   """Runs gradient steps at falling rates until the loss does not grow.
 
@@ -135,23 +155,25 @@ def minimize_with_retry(
   parameters (not the moments) return to the start and the next attempt follows.
 
   Args:
-    run: maps (params, moments, rate) to an `Attempt`.
+    run: maps (flattened parameters, moments, rate) to an `Attempt`.
     params: where every attempt starts.
     moments: state of the optimiser before the first attempt.
     base_rate: rate of the first attempt.
-    max_attempts: number of attempts after which the parameters stay as they were.
-    rate_divisor: above 1.
+    config: number of attempts and the divisor.
+    compound: if not, all attempts but the first run at `base_rate / rate_divisor`.
 
   Returns:
     The result; see `RetryResult`.
   """
+  start, unravel = ravel_pytree(params)
 
   def attempt_once(carry: RetryResult) -> RetryResult:
-    rate = base_rate / rate_divisor ** carry.attempts.astype(rate_divisor.dtype)
-    result = run(params, carry.moments, rate)
+    failures = carry.attempts if compound else jnp.minimum(carry.attempts, 1)
+    rate = base_rate / config.rate_divisor ** failures.astype(base_rate.dtype)
+    result = run(start, carry.moments, rate)
     kept = (result.last_loss <= result.first_loss) & jnp.isfinite(result.last_loss)
     return RetryResult(
-      params=jax.tree.map(lambda new, old: jnp.where(kept, new, old), result.params, params),
+      params=jnp.where(kept, result.flat, start),
       moments=result.moments,
       succeeded=kept,
       attempts=carry.attempts + 1,
@@ -161,8 +183,8 @@ def minimize_with_retry(
     )
 
   nothing = jnp.zeros_like(base_rate)
-  start = RetryResult(
-    params=params,
+  before = RetryResult(
+    params=start,
     moments=moments,
     succeeded=jnp.asarray(False),
     attempts=jnp.zeros((), jnp.int32),
@@ -170,9 +192,12 @@ def minimize_with_retry(
     last_loss=nothing,
     info=StepInfo(nothing, nothing),
   )
-  return jax.lax.while_loop(lambda carry: ~carry.succeeded & (carry.attempts < max_attempts), attempt_once, start)
+  result = jax.lax.while_loop(
+    lambda carry: ~carry.succeeded & (carry.attempts < config.max_attempts), attempt_once, before
+  )
+  return result._replace(params=unravel(result.params))
 
 
-def lowered_rate(base_rate: jax.Array, succeeded: jax.Array, divisor: jax.Array, minimum: jax.Array) -> jax.Array:
-  """Base rate of the next epoch: unchanged after a success, else `max(base / divisor, minimum)`."""
-  return jnp.where(succeeded, base_rate, jnp.maximum(base_rate / divisor, minimum))
+def lowered_rate(base_rate: jax.Array, succeeded: jax.Array, config: RetryConfig, minimum: jax.Array) -> jax.Array:
+  """Base rate of the next epoch: unchanged after a success, else `max(base_rate / rate_divisor, minimum)`."""
+  return jnp.where(succeeded, base_rate, jnp.maximum(base_rate / config.rate_divisor, minimum))

@@ -1,9 +1,8 @@
 """Training algorithms, one file each; `ALGORITHMS` maps the configuration's name to the constructor."""
 
+from gippo_jax.algorithms import gippo, ppo
 from gippo_jax.algorithms.base import Algorithm, Draws
-from gippo_jax.algorithms.gippo import gippo
-from gippo_jax.algorithms.ppo import ppo
 
-ALGORITHMS = {"gippo": gippo, "ppo": ppo}
+ALGORITHMS = {"gippo": gippo.make, "ppo": ppo.make}
 
 __all__ = ["ALGORITHMS", "Algorithm", "Draws"]

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
+from jax.flatten_util import ravel_pytree
 
 from gippo_jax import policy
 from gippo_jax.algorithms.base import Metrics, environment_major, policy_advantage
@@ -19,6 +20,7 @@ from gippo_jax.optimization import (
   make_optimizer,
   minimize_with_retry,
   summarize,
+  value_and_flat_gradient,
 )
 from gippo_jax.rollout import Window
 
@@ -87,25 +89,26 @@ def minimize_surrogate(
     ratio = ratio_of(policy.log_prob(mean, log_std, action), batch_sampling)
     return clipped_surrogate(ratio, advantage, config.ppo.clip_range)
 
-  def run(params, moments, rate) -> Attempt:
+  _, unravel = ravel_pytree(actor)
+
+  def run(flat, moments, rate) -> Attempt:
     def minibatch(carry, batch):
-      value, gradients = jax.value_and_grad(loss)(carry[0], batch)
-      new_params, new_moments, info = optimizer.step(*carry, gradients, rate)
-      return (new_params, new_moments), (value, info)
+      flat, moments = carry
+      value, gradient = value_and_flat_gradient(loss)(unravel(flat), batch)
+      flat, moments, info = optimizer.step(flat, moments, gradient, rate)
+      return (flat, moments), (value, info)
 
     def one_pass(carry, _):
       return jax.lax.scan(minibatch, carry, batches)
 
-    (params, moments), (losses, info) = jax.lax.scan(
-      one_pass, (params, moments), None, length=config.ppo.num_passes
-    )
+    (flat, moments), (losses, info) = jax.lax.scan(one_pass, (flat, moments), None, length=config.ppo.num_passes)
     pass_losses = jnp.mean(losses, axis=1)
-    return Attempt(params, moments, pass_losses[0], pass_losses[-1], summarize(info))
+    return Attempt(flat, moments, pass_losses[0], pass_losses[-1], summarize(info))
 
   result = minimize_with_retry(
-    run, actor, state.moments, state.rate, config.retry.max_attempts, config.retry.rate_divisor
+    run, actor, state.moments, state.rate, config.retry, compound=config.ppo.compound_retries
   )
-  rate = lowered_rate(state.rate, result.succeeded, config.retry.rate_divisor, config.retry.min_learning_rate)
+  rate = lowered_rate(state.rate, result.succeeded, config.retry, config.ppo.min_learning_rate)
   metrics = {
     "ppo_attempts": result.attempts,
     "ppo_first_loss": result.first_loss,

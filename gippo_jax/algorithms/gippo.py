@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
+from jax.flatten_util import ravel_pytree
 
 from gippo_jax import policy
 from gippo_jax.algorithms.alpha import AlphaEvidence, AlphaState, adapt_alpha, init_alpha
@@ -37,6 +38,7 @@ from gippo_jax.optimization import (
   make_optimizer,
   minimize_with_retry,
   summarize,
+  value_and_flat_gradient,
 )
 from gippo_jax.rollout import Window, collect_with_advantage_gradient
 
@@ -84,18 +86,19 @@ def fit_alpha_policy(
     mean, log_std = networks.policy(params, window.observation)
     return jnp.mean(jnp.sum((policy.sample(mean, log_std, window.noise) - target) ** 2, axis=-1))
 
-  def run(params, moments, rate) -> Attempt:
+  _, unravel = ravel_pytree(actor)
+
+  def run(flat, moments, rate) -> Attempt:
     def step(carry, _):
-      value, gradients = jax.value_and_grad(loss)(carry[0])
-      new_params, new_moments, info = optimizer.step(*carry, gradients, rate)
-      return (new_params, new_moments), (value, info)
+      flat, moments = carry
+      value, gradient = value_and_flat_gradient(loss)(unravel(flat))
+      flat, moments, info = optimizer.step(flat, moments, gradient, rate)
+      return (flat, moments), (value, info)
 
-    (params, moments), (losses, info) = jax.lax.scan(step, (params, moments), None, length=config.alpha.num_steps)
-    return Attempt(params, moments, losses[0], losses[-1], summarize(info))
+    (flat, moments), (losses, info) = jax.lax.scan(step, (flat, moments), None, length=config.alpha.num_steps)
+    return Attempt(flat, moments, losses[0], losses[-1], summarize(info))
 
-  return minimize_with_retry(
-    run, actor, state.alpha_moments, state.alpha_rate, config.retry.max_attempts, config.retry.rate_divisor
-  )
+  return minimize_with_retry(run, actor, state.alpha_moments, state.alpha_rate, config.retry)
 
 
 def weigh_alpha_policy(
@@ -142,7 +145,7 @@ def mixture_ratio(log_prob: jax.Array, sampling: tuple[jax.Array, jax.Array]) ->
   return jnp.exp(jnp.clip(log_prob - mixture, -_LARGEST_LOG_RATIO, _LARGEST_LOG_RATIO))
 
 
-def gippo(env: Any) -> Algorithm:
+def make(env: Any) -> Algorithm:
   """GI-PPO on `env`, a batch of environments."""
 
   def init(key, config):
@@ -180,9 +183,7 @@ def gippo(env: Any) -> Algorithm:
       config, window, log_std, alpha_log_prob - old_log_prob, converged
     )
     alpha, standardized_performance = adapt_alpha(own.alpha, evidence, config.alpha)
-    alpha_rate = lowered_rate(
-      own.alpha_rate, converged, config.retry.rate_divisor, config.retry.min_learning_rate
-    )
+    alpha_rate = lowered_rate(own.alpha_rate, converged, config.retry, config.alpha.min_learning_rate)
 
     # Lines 13 and 14: PPO from pi_alpha on the mixture; the critic's update is in `end_epoch`.
     actor, surrogate, ppo_metrics = minimize_surrogate(

@@ -17,7 +17,7 @@ def _ratio(log_prob: jax.Array, old_log_prob: jax.Array) -> jax.Array:
   return jnp.exp(jnp.minimum(log_prob - old_log_prob, _LARGEST_LOG_RATIO))
 
 
-def ppo(env: Any) -> Algorithm:
+def make(env: Any) -> Algorithm:
   """PPO on `env`, a batch of environments."""
 
   def init(key, config):
