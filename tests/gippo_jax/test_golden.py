@@ -18,7 +18,7 @@ from gippo_jax.algorithms.base import begin_epoch, collect, networks_of
 from gippo_jax.config import Config, traced
 from gippo_jax.rollout import collect_with_advantage_gradient
 
-GOLDEN = pathlib.Path(os.environ.get("GIPPO_JAX_GOLDEN", pathlib.Path(__file__).parent / "golden"))
+GOLDEN = pathlib.Path(os.environ.get("GIPPO_JAX_GOLDEN", pathlib.Path(__file__).parents[1] / "golden"))
 TRACES = sorted(path for path in GOLDEN.glob("*/*.npz") if path.stem in ALGORITHMS)
 TOLERANCE = 1e-7
 
