@@ -15,8 +15,12 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 import envs
 from gippo_jax.algorithms import ALGORITHMS, Algorithm
 from gippo_jax.config import Config, traced
+from gippo_jax.evaluation import evaluate
 
 Metrics = dict[str, jax.Array]
+
+# Folded into a state's key for evaluation, so that evaluating changes nothing in training.
+_EVALUATION_STREAM = 0x6576616C
 
 
 def make_algorithm(env: envs.Environment, config: Config) -> Algorithm:
@@ -97,6 +101,7 @@ class Members:
 
   def __init__(self, env: envs.Environment, config: Config, num_members: int, capacity: int):
     self.num_members = num_members
+    self.capacity = capacity
     self._devices = member_devices(num_members)
     # Devices get equal shares; the rows that fill the last share repeat the last member and are never shown.
     self._rows = -(-num_members // len(self._devices)) * len(self._devices)
@@ -117,9 +122,18 @@ class Members:
       chunk = functools.partial(run_chunk, algorithm, capacity)
       return over_members(lambda member: chunk(*member, num_epochs), (states, configs))
 
+    def evaluate_members(states, configs, num_episodes):
+      def one(member):
+        state, config = member
+        key = jax.random.fold_in(state.key, _EVALUATION_STREAM)
+        return evaluate(env, config, state, key, num_episodes)
+
+      return jax.lax.map(one, (states, configs))
+
     members = PartitionSpec("member")
     self._init = jax.jit(sharded(init, members, members))
     self._advance = jax.jit(sharded(advance, members, members, PartitionSpec()), donate_argnums=0)
+    self._evaluate = jax.jit(evaluate_members, static_argnums=2)
     self._compiled = None
 
   def init(self, seeds: list[int]) -> Any:
@@ -145,6 +159,10 @@ class Members:
     states, metrics = self._compiled(states, self.config, jnp.asarray(num_epochs, jnp.int32))
     metrics = jax.device_get(metrics)
     return states, {name: values[: self.num_members, :num_epochs] for name, values in metrics.items()}
+
+  def evaluate(self, states: Any, num_episodes: int) -> np.ndarray:
+    """Returns of the mean action on fresh episodes, `[num_members, num_episodes]`; see `evaluation.evaluate`."""
+    return jax.device_get(self._evaluate(states, self.config, num_episodes))[: self.num_members]
 
   def gather(self, states: Any) -> Any:
     """States without the filling rows, on the host's default device."""

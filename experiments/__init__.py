@@ -1,0 +1,1 @@
+"""What reproduces the paper and measures: configurations, tables, figures, benchmarks."""

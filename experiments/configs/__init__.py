@@ -1,0 +1,1 @@
+"""Configuration files: each has `get_config(argument) -> ConfigDict`."""

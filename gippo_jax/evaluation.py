@@ -1,0 +1,48 @@
+"""Evaluation of a policy by its mean action, without exploration noise."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from envs.wrappers import TimeLimit
+from gippo_jax import policy
+from gippo_jax.config import Config
+from gippo_jax.networks import make_networks
+from gippo_jax.state import TrainingState
+
+
+def evaluate(env: Any, config: Config, state: TrainingState, key: jax.Array, num_episodes: int) -> jax.Array:
+  """Undiscounted returns of complete episodes under the mean action.
+
+  Args:
+    env: unbatched environment, without wrappers.
+    config: hyper-parameters of the run.
+    state: holds the policy and the observation statistics.
+    key: draws the starts of the episodes.
+    num_episodes: number of episodes, run side by side.
+
+  Returns:
+    Returns, `[num_episodes]`.
+  """
+  networks = make_networks(config, env.action_size)
+  timed = TimeLimit(env)
+
+  def episode(start_key):
+    def step(carry, _):
+      current, alive, total = carry
+      obs = current.obs
+      if config.normalize_observations:
+        obs = state.observation_statistics.normalize(obs)
+      mean, _ = networks.policy(state.actor, obs)
+      reached = timed.step(current, policy.squash(mean))
+      total = total + jnp.where(alive, reached.reward, 0.0)
+      alive = alive & (jnp.maximum(reached.terminated, reached.truncated) == 0)
+      return (reached, alive, total), None
+
+    start = timed.reset(start_key)
+    carry = (start, jnp.asarray(True), jnp.zeros_like(start.reward))
+    (_, _, total), _ = jax.lax.scan(step, carry, None, length=env.episode_length)
+    return total
+
+  return jax.vmap(episode)(jax.random.split(key, num_episodes))

@@ -1,0 +1,129 @@
+r"""Trains a policy: `python -m gippo_jax.main --config=FILE.py:ARGUMENT [--config.FIELD=VALUE ...] --workdir=DIR`.
+
+For example:
+
+  python -m gippo_jax.main --config=experiments/configs/functions.py:ackley64 --workdir=runs/ackley64
+"""
+
+import os
+import pathlib
+import sys
+from collections.abc import Sequence
+
+from absl import app, flags
+from ml_collections import config_flags
+
+_CONFIG = config_flags.DEFINE_config_file(
+  "config", None, "Configuration file with get_config(argument): PATH.py:ARGUMENT. --config.FIELD=VALUE changes a field."
+)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the run's files; made if needed. Default: runs/NAME.")
+_CACHE = flags.DEFINE_bool("compilation_cache", True, "Keep compiled programs on disk for the next run.")
+
+_NO_CONFIG = """\
+Nothing to train: give a configuration, for example
+
+  python -m gippo_jax.main --config=experiments/configs/functions.py:ackley64 --workdir=runs/ackley64
+
+Change any field with --config.FIELD=VALUE, e.g. --config.algorithm=ppo --config.num_seeds=5; docs/configuration.md lists
+them. --help shows the flags."""
+
+
+def main(arguments: Sequence[str]) -> int:
+  """Parses, validates, runs; returns the exit code."""
+  from gippo_jax.errors import UserError
+
+  if len(arguments) > 1:
+    raise UserError(f"{arguments[1]!r} is no flag; allowed: --config, --config.FIELD, --workdir, --help")
+  if _CONFIG.value is None:
+    print(_NO_CONFIG)
+    return 2
+
+  import envs
+  from gippo_jax.parsing import parse
+  from gippo_jax.workdir import Workdir
+
+  experiment = parse(_CONFIG.value)
+  try:
+    env = envs.make(**experiment.env)
+  except ValueError as error:
+    raise UserError(f"config.{error}") from None
+
+  name = "_".join(str(value) for value in experiment.env.values()) + f"_{experiment.config.algorithm}"
+  workdir = Workdir(_WORKDIR.value or pathlib.Path("runs") / name)
+  workdir.open(experiment.to_dict())
+  summary = workdir.finished_summary()
+  if summary is not None:
+    print(f"{workdir.path} holds this run, {summary['status']}; nothing to do.")
+  else:
+    _configure_jax(experiment.run.num_seeds)
+    from gippo_jax.progress import default_progress
+    from gippo_jax.runner import run
+
+    summary = run(experiment, env, workdir, default_progress())
+  print(_result_line(summary, workdir))
+  return 130 if summary["status"] == "interrupted" else 0
+
+
+def _configure_jax(num_members: int) -> None:
+  """One host device per member up to the number of cores, and compiled programs kept on disk."""
+  import jax
+
+  if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+    jax.config.update("jax_num_cpu_devices", min(num_members, len(os.sched_getaffinity(0))))
+  if _CACHE.value and not jax.config.jax_compilation_cache_dir:
+    cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "gippo_jax"
+    try:
+      cache.mkdir(parents=True, exist_ok=True)
+    except OSError:
+      return
+    jax.config.update("jax_compilation_cache_dir", str(cache))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+def _result_line(summary: dict, workdir) -> str:
+  def mean(name):
+    values = [value for value in summary[name] if value is not None]
+    return f"{sum(values) / len(values):.6g}" if values else "none"
+
+  seeds = f"{len(summary['seeds'])} seed{'s' if len(summary['seeds']) > 1 else ''}"
+  return (
+    f"{summary['status']}: {summary['algorithm']}, {seeds}, {summary['epochs']} epochs; best return "
+    f"{mean('best_return')}, evaluation return {mean('evaluation_return')}; compiled in "
+    f"{summary['compile_seconds']:.1f} s, ran {summary['run_seconds']:.1f} s; files in {workdir.path}"
+  )
+
+
+def _parse_flags(arguments: Sequence[str]) -> list[str]:
+  """absl's parser with errors as one line, since what a configuration file raises comes up here."""
+  from gippo_jax.errors import UserError
+
+  try:
+    return flags.FLAGS(arguments)
+  except UserError:
+    raise
+  except flags.Error as error:
+    raise UserError(_first_line(error)) from None
+  except (AttributeError, KeyError, TypeError, ValueError, OSError, SyntaxError, ImportError) as error:
+    raise UserError(f"--config: {_first_line(error)}") from None
+
+
+def _first_line(error: Exception) -> str:
+  return " ".join(str(error).strip("'\" ").split())
+
+
+def console() -> None:
+  """Entry of the command: errors of the user end in one line and exit code 2."""
+  from gippo_jax.errors import UserError
+
+  if any(argument in ("--help", "-h", "-help", "--helpfull") for argument in sys.argv[1:]):
+    app.run(main)
+  try:
+    arguments = _parse_flags(sys.argv)
+    sys.exit(main(arguments))
+  except UserError as error:
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+  console()

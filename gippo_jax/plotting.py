@@ -1,0 +1,55 @@
+"""The picture of a run: return and, where there is one, alpha against environment steps."""
+
+import pathlib
+from typing import Any
+
+import numpy as np
+
+
+def plot_learning_curve(rows: list[dict[str, Any]], title: str, path: pathlib.Path) -> None:
+  """Draws `learning_curve.png`.
+
+  The line is the mean over seeds, the band their range. Where every return is negative and they span more than two decades
+  (a function being minimised), the distance to 0 is drawn on a logarithmic axis.
+
+  Args:
+    rows: of `metrics.jsonl`.
+    title: of the picture.
+    path: the file to write.
+  """
+  from matplotlib.figure import Figure  # without pyplot: no global state, no display
+
+  panels = [name for name in ("return", "alpha") if any(row.get(name) is not None for row in rows)]
+  figure = Figure(figsize=(5.2 * max(len(panels), 1), 3.6), layout="constrained")
+  axes = figure.subplots(1, max(len(panels), 1), squeeze=False)[0]
+  num_seeds = len({row["seed"] for row in rows})
+  for axis, name in zip(axes, panels, strict=False):
+    steps, values = _by_step(rows, name)
+    label, logarithmic = name, name == "alpha"
+    if name == "return" and np.all(values < 0) and np.max(-values) > 100 * np.min(-values):
+      values, label, logarithmic = -values, "-return (lower is better)", True
+    axis.plot(steps, np.nanmean(values, axis=1), color="#0072B2", linewidth=1.5, label=f"mean of {num_seeds} seeds")
+    if num_seeds > 1:
+      low, high = np.nanmin(values, axis=1), np.nanmax(values, axis=1)
+      axis.fill_between(steps, low, high, color="#0072B2", alpha=0.2, linewidth=0, label="range")
+      axis.legend(frameon=False)
+    if logarithmic:
+      axis.set_yscale("log")
+    axis.set_xlabel("environment steps per seed")
+    axis.set_ylabel("mean return of the last 100 episodes" if label == "return" else label)
+    axis.grid(alpha=0.3)
+  figure.suptitle(title, fontsize="medium")
+  temporary = path.with_name(path.name + ".tmp")
+  figure.savefig(temporary, dpi=120, format="png")
+  temporary.replace(path)
+
+
+def _by_step(rows: list[dict[str, Any]], name: str) -> tuple[np.ndarray, np.ndarray]:
+  """Steps, and values `[steps, seeds]`; epochs in which a value is missing for a seed are left out."""
+  by_step: dict[int, list[float]] = {}
+  for row in rows:
+    if row.get(name) is not None:
+      by_step.setdefault(row["steps"], []).append(row[name])
+  complete = max(len(values) for values in by_step.values())
+  steps = sorted(step for step, values in by_step.items() if len(values) == complete)
+  return np.asarray(steps), np.asarray([by_step[step] for step in steps], float)

@@ -1,0 +1,203 @@
+"""The host's side of a run: chunks, progress, files, checkpoints, signals. Nothing here is compiled."""
+
+import pathlib
+import platform
+import signal
+import subprocess
+import sys
+import time
+from typing import Any
+
+import jax
+import numpy as np
+
+import gippo_jax
+from envs.base import Environment
+from gippo_jax import checkpoint as checkpoints
+from gippo_jax.checkpoint import Checkpoint
+from gippo_jax.parsing import Experiment
+from gippo_jax.plotting import plot_learning_curve
+from gippo_jax.progress import Progress
+from gippo_jax.recording import Recorder, read_rows
+from gippo_jax.training import Members
+from gippo_jax.workdir import Workdir, write_json
+
+_CHUNK_SECONDS = 0.5
+_CHUNK_CAPACITY = 256
+_FIRST_CHUNK = 8
+
+
+class _Interrupt:
+  """Notes Ctrl-C and termination, so that a chunk ends in peace; a second one stops at once."""
+
+  def __init__(self):
+    self.requested = False
+    self._previous: dict[int, Any] = {}
+
+  def __enter__(self):
+    for number in (signal.SIGINT, signal.SIGTERM):
+      self._previous[number] = signal.signal(number, self._note)
+    return self
+
+  def __exit__(self, *_):
+    for number, handler in self._previous.items():
+      signal.signal(number, handler)
+
+  def _note(self, number, frame):
+    del frame
+    self.requested = True
+    signal.signal(number, self._previous[number])
+
+
+def run(experiment: Experiment, env: Environment, workdir: Workdir, progress: Progress) -> dict[str, Any]:
+  """Trains all seeds of an experiment, from its last checkpoint if there is one.
+
+  Args:
+    experiment: configuration and seeds.
+    env: the unbatched environment.
+    workdir: opened for this experiment.
+    progress: told of every chunk.
+
+  Returns:
+    The summary, as written to `summary.json`.
+  """
+  config, options = experiment.config, experiment.run
+  seeds = list(range(options.seed, options.seed + options.num_seeds))
+  steps_per_epoch = config.num_envs * config.horizon
+
+  with _Interrupt() as interrupt:
+    begin = time.monotonic()
+    members = Members(env, config, len(seeds), min(_CHUNK_CAPACITY, config.num_epochs))
+    states = members.init(seeds)
+    epoch, run_seconds, compile_seconds = 0, 0.0, 0.0
+    if checkpoints.latest_epoch(workdir.checkpoint) is not None:
+      saved = checkpoints.restore(workdir.checkpoint, members.gather(states))
+      states, epoch = members.place(saved.states), saved.epoch
+      run_seconds, compile_seconds = saved.run_seconds, saved.compile_seconds
+    members.compile(states)
+    compile_seconds = compile_seconds or time.monotonic() - begin
+
+    recorder = Recorder(workdir, seeds, steps_per_epoch, options.log_interval, epoch)
+    progress.start(epoch, config.num_epochs)
+    started_from, began_at = epoch, time.monotonic()
+    last_save, chunk, diverged = began_at, _FIRST_CHUNK, np.zeros(len(seeds), bool)
+
+    def seconds_so_far() -> float:
+      return run_seconds + time.monotonic() - began_at
+
+    def save() -> None:
+      checkpoints.save(
+        workdir.checkpoint, Checkpoint(members.gather(states), epoch, seconds_so_far(), compile_seconds)
+      )
+
+    while epoch < config.num_epochs and not interrupt.requested and not diverged.all():
+      length = min(chunk, members.capacity, config.num_epochs - epoch)
+      chunk_begin = time.monotonic()
+      states, metrics = members.advance(states, length)
+      seconds = time.monotonic() - chunk_begin
+      speed = length * steps_per_epoch * len(seeds) / seconds
+      recorder.write(epoch, metrics, speed, config.num_epochs)
+      epoch += length
+      diverged = _diverged(metrics)
+      progress.update(epoch, _shown(metrics, speed))
+      chunk = max(1, min(4 * length, round(length * _CHUNK_SECONDS / max(seconds, 1e-6))))
+      if time.monotonic() - last_save > options.checkpoint_seconds:
+        save()
+        last_save = time.monotonic()
+
+    total_seconds = seconds_so_far()
+    epochs_per_second = (epoch - started_from) / max(time.monotonic() - began_at, 1e-9)
+    if epoch > started_from:
+      save()
+    progress.stop()
+    recorder.close()
+
+    if diverged.all():
+      status = "diverged"
+    else:
+      status = "finished" if epoch == config.num_epochs else "interrupted"
+    evaluation = members.evaluate(states, options.evaluation_episodes)
+    returns = jax.device_get(members.gather(states).returns)
+    summary = {
+      "status": status,
+      "algorithm": config.algorithm,
+      "environment": experiment.env,
+      "seeds": seeds,
+      "diverged": diverged.tolist(),
+      "best_return": returns.best.tolist(),
+      "final_return": _last_means(returns),
+      "evaluation_return": evaluation.mean(axis=1).tolist(),
+      "epochs": epoch,
+      "steps": epoch * steps_per_epoch,
+      "compile_seconds": compile_seconds,
+      "run_seconds": total_seconds,
+      "epochs_per_second": epochs_per_second,
+      "steps_per_second": epochs_per_second * steps_per_epoch * len(seeds),
+      "versions": versions(),
+      "device": describe_device(),
+    }
+    title = f"{config.algorithm} on {' '.join(str(value) for value in experiment.env.values())}"
+    rows = read_rows(workdir)
+    if rows:
+      plot_learning_curve(rows, title, workdir.learning_curve)
+    write_json(workdir.summary, summary)
+  return summary
+
+
+def _diverged(metrics: dict[str, np.ndarray]) -> np.ndarray:
+  """Which members' returns or critics are no numbers any more, `[num_members]`."""
+  has_episodes = metrics["episodes"][:, -1] > 0
+  bad_return = has_episodes & ~np.isfinite(metrics["return"][:, -1])
+  return bad_return | ~np.isfinite(metrics["critic_loss"][:, -1])
+
+
+def _shown(metrics: dict[str, np.ndarray], steps_per_second: float) -> dict[str, float]:
+  """The numbers of the progress line: means over the members."""
+  shown = {"return": metrics["return"][:, -1].mean()}
+  if "alpha" in metrics:
+    shown["alpha"] = metrics["alpha"][:, -1].mean()
+  shown["steps/s"] = steps_per_second
+  rejected = sum(values.sum() for name, values in metrics.items() if name.endswith(("nonfinite", "skipped_steps")))
+  if rejected:
+    shown["non-finite gradients"] = rejected
+  return shown
+
+
+def _last_means(returns: Any) -> list[float]:
+  counts = np.minimum(returns.finished, returns.recent.shape[-1])
+  sums = returns.recent.sum(axis=-1)
+  return [float(s / c) if c else float("nan") for s, c in zip(sums, counts, strict=True)]
+
+
+def versions() -> dict[str, str | None]:
+  """Versions that a result depends on; the commit when the package runs from a git work tree."""
+  import jaxlib
+
+  return {
+    "jax": jax.__version__,
+    "jaxlib": jaxlib.__version__,
+    "python": platform.python_version(),
+    "package": gippo_jax.__version__,
+    "git_commit": _git_commit(),
+  }
+
+
+def _git_commit() -> str | None:
+  package = pathlib.Path(__file__).parent
+  try:
+    tracked = subprocess.run(
+      ["git", "ls-files", "--error-unmatch", __file__], cwd=package, capture_output=True, check=False
+    )
+    if tracked.returncode:
+      return None
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=package, capture_output=True, check=True, text=True)
+  except (OSError, subprocess.CalledProcessError):
+    return None
+  return head.stdout.strip()
+
+
+def describe_device() -> str:
+  """Kind and number of the devices a run used."""
+  devices = jax.local_devices()
+  kind = devices[0].device_kind if devices[0].platform != "cpu" else f"{platform.machine()} {sys.platform}"
+  return f"{devices[0].platform} ({kind}) x {len(devices)}"
