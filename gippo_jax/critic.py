@@ -10,7 +10,7 @@ from jax.flatten_util import ravel_pytree
 from gippo_jax.config import Config
 from gippo_jax.networks import Networks
 from gippo_jax.normalization import RunningStatistics
-from gippo_jax.optimization import make_optimizer, summarize, value_and_flat_gradient
+from gippo_jax.optimization import make_optimizer, value_and_flat_gradient
 from gippo_jax.rollout import Window
 from gippo_jax.state import TrainingState
 
@@ -49,11 +49,13 @@ def fit_critic(
   start, unravel = ravel_pytree(state.critic)
 
   def minibatch(carry, batch):
-    flat, moments = carry
+    flat, moments, totals = carry
     value, gradient = value_and_flat_gradient(loss)(unravel(flat), batch)
     finite = jnp.isfinite(gradient)
     flat, moments, info = optimizer.step(flat, moments, jnp.where(finite, gradient, 0.0), rate)
-    return (flat, moments), (value, info, ~jnp.all(finite))
+    replaced = 1.0 - jnp.all(finite).astype(value.dtype)
+    totals = jax.tree.map(jnp.add, totals, (value, info.gradient_norm, replaced))
+    return (flat, moments, totals), None
 
   batches = jax.tree.map(
     lambda x: x.reshape(config.critic.num_minibatches, -1, *x.shape[2:]), (window.observation, targets)
@@ -62,17 +64,21 @@ def fit_critic(
   def one_pass(carry, _):
     return jax.lax.scan(minibatch, carry, batches)
 
-  (flat, moments), (losses, info, replaced) = jax.lax.scan(
-    one_pass, (start, state.critic_moments), None, length=config.critic.num_iterations
+  # Sums are cheaper to carry than stacks to write, in this the most frequent of all loops.
+  zero = jnp.zeros_like(targets[0, 0])
+  (flat, moments, totals), _ = jax.lax.scan(
+    one_pass, (start, state.critic_moments, (zero, zero, zero)), None, length=config.critic.num_iterations
   )
+  total_loss, total_norm, replaced = totals
+  num_steps = config.critic.num_iterations * config.critic.num_minibatches
   critic = unravel(flat)
   decay = config.critic.target_decay
   target = jax.tree.map(lambda slow, fast: decay * slow + (1.0 - decay) * fast, state.target_critic, critic)
   metrics = {
-    "critic_loss": jnp.mean(losses),
-    "critic_gradient_norm": summarize(info).gradient_norm,
+    "critic_loss": total_loss / num_steps,
+    "critic_gradient_norm": total_norm / num_steps,
     "critic_learning_rate": rate,
-    "critic_nonfinite_gradients": jnp.sum(replaced.astype(losses.dtype)),
+    "critic_nonfinite_gradients": replaced,
   }
   return critic, target, moments, statistics, metrics
 

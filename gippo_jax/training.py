@@ -64,12 +64,13 @@ def run_chunk(
   Returns:
     State after the chunk, and each metric with leading axis `[capacity]`, filled up to `num_epochs`.
   """
-  shapes = jax.eval_shape(algorithm.update, state, config)[1]
+  update = jax.jit(algorithm.update)  # traced once, here and in the loop
+  shapes = jax.eval_shape(update, state, config)[1]
   buffers = jax.tree.map(lambda s: jnp.zeros((capacity, *s.shape), s.dtype), shapes)
 
   def epoch(index, carry):
     state, buffers = carry
-    state, metrics = algorithm.update(state, config)
+    state, metrics = update(state, config)
     return state, jax.tree.map(lambda buffer, value: buffer.at[index].set(value), buffers, metrics)
 
   return jax.lax.fori_loop(0, num_epochs, epoch, (state, buffers))
