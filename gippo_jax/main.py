@@ -48,8 +48,7 @@ def main(arguments: Sequence[str]) -> int:
   except ValueError as error:
     raise UserError(f"config.{error}") from None
 
-  name = "_".join(str(value) for value in experiment.env.values()) + f"_{experiment.config.algorithm}"
-  workdir = Workdir(_WORKDIR.value or pathlib.Path("runs") / name)
+  workdir = Workdir(_WORKDIR.value or pathlib.Path("runs") / experiment.label)
   workdir.open(experiment.to_dict())
   summary = workdir.finished_summary()
   if summary is not None:
@@ -93,24 +92,6 @@ def _result_line(summary: dict, workdir) -> str:
   )
 
 
-def _parse_flags(arguments: Sequence[str]) -> list[str]:
-  """absl's parser with errors as one line, since what a configuration file raises comes up here."""
-  from gippo_jax.errors import UserError
-
-  try:
-    return flags.FLAGS(arguments)
-  except UserError:
-    raise
-  except flags.Error as error:
-    raise UserError(_first_line(error)) from None
-  except (AttributeError, KeyError, TypeError, ValueError, OSError, SyntaxError, ImportError) as error:
-    raise UserError(f"--config: {_first_line(error)}") from None
-
-
-def _first_line(error: Exception) -> str:
-  return " ".join(str(error).strip("'\" ").split())
-
-
 def console() -> None:
   """Entry of the command: errors of the user end in one line and exit code 2."""
   from gippo_jax.errors import UserError
@@ -118,8 +99,9 @@ def console() -> None:
   if any(argument in ("--help", "-h", "-help", "--helpfull") for argument in sys.argv[1:]):
     app.run(main)
   try:
-    arguments = _parse_flags(sys.argv)
-    sys.exit(main(arguments))
+    from gippo_jax.command_line import parse_flags
+
+    sys.exit(main(parse_flags(sys.argv)))
   except UserError as error:
     print(f"error: {error}", file=sys.stderr)
     sys.exit(2)

@@ -22,6 +22,12 @@ class Experiment(NamedTuple):
   run: RunConfig
   env: dict[str, Any]
 
+  @property
+  def label(self) -> str:
+    """Short name, e.g. `ackley_64_gippo`."""
+    parameters = [value for name, value in self.env.items() if name != "name"]
+    return "_".join(str(part) for part in [self.env["name"], *parameters, self.config.algorithm])
+
   def to_dict(self) -> dict[str, Any]:
     """The experiment as plain data, in the shape the user writes."""
     return {**_to_dict(self.config), **_to_dict(self.run), "env": dict(self.env)}
@@ -54,11 +60,43 @@ def parse(values: ConfigDict) -> Experiment:
   env = plain.pop("env", None)
   if not isinstance(env, dict) or not env.get("name"):
     raise UserError("config.env.name is missing; a configuration file sets it (see experiments/configs/functions.py)")
-  run_names = {field.name for field in dataclasses.fields(RunConfig)}
+  run_names = _fields(RunConfig)
   config = _build(Config, {name: value for name, value in plain.items() if name not in run_names}, "config")
   run = _build(RunConfig, {name: value for name, value in plain.items() if name in run_names}, "config")
   _check_together(config)
   return Experiment(config=config, run=run, env=env)
+
+
+def allowed_values(name: str) -> str:
+  """What a field takes, in words.
+
+  Args:
+    name: dotted path below `config`, e.g. `ppo.learning_rate`.
+
+  Raises:
+    UserError: when there is no such field.
+  """
+  if name.startswith("env."):
+    return "what the environment takes"
+  known, path = {**_fields(Config), **_fields(RunConfig)}, "config"
+  *groups, last = name.split(".")
+  for group in groups:
+    field = known.get(group)
+    if field is None or "allowed" in field.metadata:
+      raise _unknown_field(f"{path}.{group}", known)
+    known, path = _fields(field.default_factory), f"{path}.{group}"
+  if last not in known:
+    raise _unknown_field(f"{path}.{last}", known)
+  allowed = known[last].metadata.get("allowed")
+  return allowed.describe() if allowed else "its fields, one by one"
+
+
+def _fields(cls: type) -> dict[str, dataclasses.Field]:
+  return {field.name: field for field in dataclasses.fields(cls)}
+
+
+def _unknown_field(path: str, known: dict[str, Any]) -> UserError:
+  return UserError(f"{path} is no field; known: {', '.join(known)}")
 
 
 def _to_dict(config: Any) -> dict[str, Any]:
@@ -70,10 +108,10 @@ def _to_dict(config: Any) -> dict[str, Any]:
 
 
 def _build(cls: type, values: dict[str, Any], path: str) -> Any:
-  fields = {field.name: field for field in dataclasses.fields(cls)}
+  fields = _fields(cls)
   for name in values:
     if name not in fields:
-      raise UserError(f"{path}.{name} is no field; known: {', '.join(fields)}")
+      raise _unknown_field(f"{path}.{name}", fields)
   built = {}
   for name, value in values.items():
     allowed = fields[name].metadata.get("allowed")

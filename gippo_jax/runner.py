@@ -125,7 +125,7 @@ def run(experiment: Experiment, env: Environment, workdir: Workdir, progress: Pr
       "seeds": seeds,
       "diverged": diverged.tolist(),
       "best_return": returns.best.tolist(),
-      "final_return": _last_means(returns),
+      "final_return": returns.mean.tolist(),
       "evaluation_return": evaluation.mean(axis=1).tolist(),
       "epochs": epoch,
       "steps": epoch * steps_per_epoch,
@@ -136,10 +136,9 @@ def run(experiment: Experiment, env: Environment, workdir: Workdir, progress: Pr
       "versions": versions(),
       "device": describe_device(),
     }
-    title = f"{config.algorithm} on {' '.join(str(value) for value in experiment.env.values())}"
     rows = read_rows(workdir)
     if rows:
-      plot_learning_curve(rows, title, workdir.learning_curve)
+      plot_learning_curve(rows, experiment.label.replace("_", " "), workdir.learning_curve)
     write_json(workdir.summary, summary)
   return summary
 
@@ -161,12 +160,6 @@ def _shown(metrics: dict[str, np.ndarray], steps_per_second: float) -> dict[str,
   if rejected:
     shown["non-finite gradients"] = rejected
   return shown
-
-
-def _last_means(returns: Any) -> list[float]:
-  counts = np.minimum(returns.finished, returns.recent.shape[-1])
-  sums = returns.recent.sum(axis=-1)
-  return [float(s / c) if c else float("nan") for s, c in zip(sums, counts, strict=True)]
 
 
 def versions() -> dict[str, str | None]:

@@ -17,20 +17,16 @@ class ReturnTracker:
   Attributes:
     recent: ring buffer of returns, `[100]`.
     finished: number of episodes finished so far.
+    mean: of the last 100 finished episodes (of all when fewer) at the end of an epoch; NaN when there are none.
     best: largest mean of the buffer at the end of an epoch; -inf before the first episode ends.
     running: return so far of each unfinished episode, `[N]`.
   """
 
   recent: jax.Array
   finished: jax.Array
+  mean: jax.Array
   best: jax.Array
   running: jax.Array
-
-  @property
-  def mean(self) -> jax.Array:
-    """Mean over the last 100 finished episodes (all of them when fewer); NaN when there are none."""
-    count = jnp.minimum(self.finished, self.recent.shape[0])
-    return jnp.sum(self.recent) / count.astype(self.recent.dtype)
 
   def update(self, reward: jax.Array, done: jax.Array) -> "ReturnTracker":
     """Adds a window.
@@ -53,8 +49,10 @@ class ReturnTracker:
     written = ended & (order > order[-1] - capacity)
     slot = jnp.where(written, (self.finished + order - 1) % capacity, capacity)
     recent = self.recent.at[slot].set(jnp.ravel(totals), mode="drop")
-    updated = self.replace(recent=recent, finished=self.finished + order[-1], running=running)
-    return updated.replace(best=jnp.where(updated.finished > 0, jnp.fmax(self.best, updated.mean), self.best))
+    finished = self.finished + order[-1]
+    mean = jnp.sum(recent) / jnp.minimum(finished, capacity).astype(recent.dtype)
+    best = jnp.where(finished > 0, jnp.fmax(self.best, mean), self.best)
+    return ReturnTracker(recent=recent, finished=finished, mean=mean, best=best, running=running)
 
 
 def init_return_tracker(num_envs: int, capacity: int = 100) -> ReturnTracker:
@@ -62,6 +60,7 @@ def init_return_tracker(num_envs: int, capacity: int = 100) -> ReturnTracker:
   return ReturnTracker(
     recent=jnp.zeros((capacity,)),
     finished=jnp.zeros((), jnp.int32),
+    mean=jnp.asarray(jnp.nan, jnp.zeros(()).dtype),
     best=jnp.asarray(-jnp.inf, jnp.zeros(()).dtype),
     running=jnp.zeros((num_envs,)),
   )

@@ -1,7 +1,8 @@
-"""Strict arithmetic for the whole suite: 64-bit floats, no silent promotion of dtype or rank."""
+"""Strict arithmetic for the whole suite: 64-bit floats, no silent promotion of dtype or rank; two host devices."""
 
 import jax
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_num_cpu_devices", 2)

@@ -1,0 +1,262 @@
+"""Time limit, automatic reset and batch."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import envs
+from envs.linear_quadratic import LinearQuadratic
+from envs.point_mass import PointMass
+from envs.wrappers import AutoReset, TimeLimit, vectorize
+
+
+@dataclasses.dataclass(frozen=True)
+class Scripted:
+  """The action says whether the step terminates and whether it truncates; the observation counts the steps."""
+
+  episode_length: int = 4
+
+  observation_size = 1
+  action_size = 2
+  differentiable = False
+
+  def reset(self, key):
+    del key
+    zero = jnp.zeros(())
+    return envs.State(physics=zero, obs=jnp.zeros((1,)), reward=zero, terminated=zero, truncated=zero)
+
+  def step(self, state, action):
+    count = state.physics + 1.0
+    return state.replace(
+      physics=count, obs=count[None], reward=count, terminated=jnp.round(action[0]), truncated=jnp.round(action[1])
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class RaisesOnce:
+  """Writes `field` in its first step only; at other steps it leaves reward and flags as they come."""
+
+  field: str
+  episode_length: int = 100
+
+  observation_size = 1
+  action_size = 1
+  differentiable = False
+
+  def reset(self, key):
+    del key
+    zero = jnp.zeros(())
+    return envs.State(physics=0, obs=jnp.zeros((1,)), reward=zero, terminated=zero, truncated=zero)
+
+  def step(self, state, action):
+    del action
+    if state.physics == 0:
+      state = state.replace(**{self.field: jnp.ones(())})
+    return state.replace(physics=state.physics + 1)
+
+
+def run(env, state, actions):
+  """States after every action, stacked."""
+
+  def step(state, action):
+    state = env.step(state, action)
+    return state, state
+
+  return jax.lax.scan(step, state, actions)[1]
+
+
+SCRIPT_LENGTH = 12
+run_script = jax.jit(lambda state, actions: run(AutoReset(TimeLimit(Scripted())), state, actions))
+
+
+@pytest.mark.parametrize("field", ["terminated", "truncated", "reward"])
+def test_what_a_step_wrote_is_cleared_for_the_next(field):
+  env = TimeLimit(RaisesOnce(field))
+  first = env.step(env.reset(jax.random.key(0)), jnp.zeros((1,)))
+  second = env.step(first, jnp.zeros((1,)))
+  assert getattr(first, field) == 1.0
+  assert (second.reward, second.terminated, second.truncated) == (0.0, 0.0, 0.0)
+
+
+def test_an_environment_without_flags_ends_by_the_time_limit_only():
+  env = AutoReset(TimeLimit(LinearQuadratic(episode_length=3)))
+  states = run(env, env.reset(jax.random.key(0)), jnp.full((8, 1), 0.1))
+  np.testing.assert_array_equal(states.done, [0, 0, 1, 0, 0, 1, 0, 0])
+  np.testing.assert_array_equal(states.current.truncated, states.done)
+  np.testing.assert_array_equal(states.current.terminated, np.zeros(8))
+
+
+@pytest.mark.parametrize(
+  ("steps_before", "terminates", "terminated", "truncated"),
+  [(0, 1.0, 1.0, 0.0), (2, 1.0, 1.0, 0.0), (3, 1.0, 0.0, 1.0), (3, 0.0, 0.0, 1.0), (2, 0.0, 0.0, 0.0)],
+)
+def test_an_end_at_the_limit_is_a_truncation(steps_before, terminates, terminated, truncated):
+  env = TimeLimit(Scripted(episode_length=4))
+  state = env.reset(jax.random.key(0))
+  for _ in range(steps_before):
+    state = env.step(state, jnp.zeros((2,)))
+  state = env.step(state, jnp.array([terminates, 0.0]))
+  assert (state.terminated, state.truncated) == (terminated, truncated)
+
+
+def test_an_environment_that_says_both_is_truncated():
+  env = TimeLimit(Scripted())
+  state = env.step(env.reset(jax.random.key(0)), jnp.array([1.0, 1.0]))
+  assert (state.terminated, state.truncated) == (0.0, 1.0)
+
+
+@settings(max_examples=25, deadline=None)
+@given(script=st.lists(st.tuples(st.booleans(), st.booleans()), min_size=SCRIPT_LENGTH, max_size=SCRIPT_LENGTH))
+def test_any_script_ends_where_plain_python_says(script):
+  """Flags, counts and observations of random mixes of both kinds of ends, against a loop with plain numbers."""
+  episode_length = Scripted().episode_length
+  env = AutoReset(TimeLimit(Scripted()))
+  states = run_script(env.reset(jax.random.key(0)), jnp.asarray(script, jnp.float64))
+  states = jax.tree.map(np.asarray, states.replace(key=()))
+  count = 0
+  for t, (terminates, truncates) in enumerate(script):
+    count += 1
+    truncated = truncates or count == episode_length
+    terminated = terminates and not truncated
+    assert states.current.truncated[t] == truncated
+    assert states.current.terminated[t] == terminated
+    assert float(states.done[t]) == (truncated or terminated)
+    assert states.current.reward[t] == count
+    assert states.final_obs[t, 0] == count
+    count = 0 if truncated or terminated else count
+    assert states.current.obs[t, 0] == count
+    assert states.current.physics.steps[t] == count
+
+
+def test_the_observation_before_the_reset_is_kept():
+  probe = LinearQuadratic(start_noise=1.0, episode_length=3)
+  env = AutoReset(TimeLimit(probe))
+  state = env.reset(jax.random.key(5))
+  np.testing.assert_array_equal(state.final_obs, state.current.obs)
+  for t in range(7):
+    action = jnp.asarray([0.2 * t - 0.5])
+    expected = probe.decay * state.current.obs + probe.gain * action
+    state = env.step(state, action)
+    np.testing.assert_allclose(state.final_obs, expected, rtol=1e-15)
+    np.testing.assert_allclose(state.current.reward, -jnp.sum(expected**2) - 0.1 * jnp.sum(action**2), rtol=1e-14)
+    if t % 3 == 2:
+      assert state.current.obs != state.final_obs
+    else:
+      np.testing.assert_array_equal(state.current.obs, state.final_obs)
+    np.testing.assert_array_equal(state.current.obs, state.current.physics.inner)
+
+
+def starts_of_episodes(key, action):
+  """The first observation of five episodes of two steps, and the keys carried past each start."""
+  env = AutoReset(TimeLimit(LinearQuadratic(start_noise=1.0, episode_length=2)))
+  first = env.reset(key)
+  states = run(env, first, jnp.full((8, 1), action))
+  starts = np.concatenate([first.current.obs, states.current.obs[1::2, 0]])
+  keys = [first.key, *states.key[1::2]]
+  return starts, keys
+
+
+def test_every_episode_starts_afresh():
+  starts, _ = starts_of_episodes(jax.random.key(0), 0.0)
+  assert np.unique(np.round(starts, 9)).size == starts.size == 5
+  assert np.std(starts) > 0.1
+
+
+def test_starts_are_deterministic_and_independent_of_the_actions():
+  starts, _ = starts_of_episodes(jax.random.key(0), 0.0)
+  again, _ = starts_of_episodes(jax.random.key(0), 0.0)
+  pushed, _ = starts_of_episodes(jax.random.key(0), 5.0)
+  other, _ = starts_of_episodes(jax.random.key(1), 0.0)
+  np.testing.assert_array_equal(starts, again)
+  np.testing.assert_array_equal(starts, pushed)
+  assert np.all(starts != other)
+
+
+def test_the_carried_key_is_not_the_one_that_drew_the_start():
+  """A key used for a start and split again for later ones would correlate them."""
+  probe = LinearQuadratic(start_noise=1.0, episode_length=2)
+  starts, keys = starts_of_episodes(jax.random.key(0), 0.0)
+  for key in keys:
+    assert not np.any(np.isclose(starts, probe.reset(key).obs[0]))
+
+
+def test_starts_are_normal():
+  """Over many episodes of one environment the starts have the mean and spread of the draw."""
+  env = AutoReset(TimeLimit(LinearQuadratic(start=2.0, start_noise=0.5, episode_length=1)))
+  starts = jax.jit(lambda key: run(env, env.reset(key), jnp.zeros((2000, 1))).current.obs)(jax.random.key(7))[:, 0]
+  np.testing.assert_allclose(np.mean(starts), 2.0, atol=4.0 * 0.5 / np.sqrt(2000))
+  np.testing.assert_allclose(np.std(starts), 0.5, rtol=4.0 / np.sqrt(2 * 2000))
+  neighbours = np.corrcoef(starts[:-1], starts[1:])[0, 1]
+  assert abs(neighbours) < 4.0 / np.sqrt(2000)
+
+
+def test_no_gradient_crosses_a_reset():
+  env = AutoReset(TimeLimit(LinearQuadratic(start_noise=1.0, episode_length=3)))
+  start = env.reset(jax.random.key(0))
+  jacobian = jax.jacobian(lambda actions: run(env, start, actions).current.reward)(jnp.full((7, 1), 0.3))[:, :, 0]
+  for rewarded in range(7):
+    for acted in range(7):
+      same_episode = rewarded // 3 == acted // 3
+      if same_episode and acted <= rewarded:
+        assert jacobian[rewarded, acted] != 0.0
+      else:
+        assert jacobian[rewarded, acted] == 0.0
+
+
+def test_no_gradient_crosses_an_early_end():
+  batch = vectorize(PointMass(dimension=2, episode_length=50), 1)
+  first = batch.reset(jax.random.key(0))
+  actions = jnp.full((12, 1, 2), jnp.array([0.9, 0.2]))
+  states = run(batch, first, actions)
+  (ends,) = np.nonzero(states.current.terminated[:, 0])
+  assert 0 < ends[0] < 10
+  jacobian = jax.jacobian(lambda actions: run(batch, first, actions).current.reward[:, 0])(actions)[:, :, 0]
+  inside, after = jacobian[: ends[0] + 1, : ends[0] + 1], jacobian[ends[0] + 1 :, : ends[0] + 1]
+  assert np.all(inside[ends[0]] != 0.0)
+  np.testing.assert_array_equal(after, np.zeros_like(after))
+
+
+def test_no_gradient_reaches_what_a_fresh_start_was_made_of():
+  """A start may depend on a differentiated parameter of the environment; after a reset that path is cut."""
+
+  def rewards(start):
+    env = AutoReset(TimeLimit(LinearQuadratic(start=start, episode_length=2)))
+    return run(env, env.reset(jax.random.key(0)), jnp.full((4, 1), 0.3)).current.reward
+
+  gradient = jax.jacobian(rewards)(jnp.asarray(0.8))
+  assert np.all(gradient[:2] != 0.0)
+  np.testing.assert_array_equal(gradient[2:], np.zeros(2))
+
+
+def test_a_batch_is_its_members_side_by_side():
+  env = LinearQuadratic(start_noise=1.0, episode_length=3)
+  size = 4
+  key = jax.random.key(11)
+  actions = jax.random.normal(jax.random.key(12), (7, size, 1))
+  batch = vectorize(env, size)
+  together = run(batch, batch.reset(key), actions)
+  single = AutoReset(TimeLimit(env))
+  for index, member_key in enumerate(jax.random.split(key, size)):
+    alone = run(single, single.reset(member_key), actions[:, index])
+    assert together.current.reward.shape == together.done.shape == (7, size)
+    np.testing.assert_allclose(together.current.reward[:, index], alone.current.reward, rtol=1e-13)
+    np.testing.assert_allclose(together.current.obs[:, index], alone.current.obs, rtol=1e-13)
+    np.testing.assert_allclose(together.final_obs[:, index], alone.final_obs, rtol=1e-13)
+    np.testing.assert_array_equal(together.done[:, index], alone.done)
+    np.testing.assert_array_equal(
+      jax.random.key_data(together.key[:, index]), jax.random.key_data(alone.key)
+    )
+  assert np.unique(np.round(batch.reset(key).current.obs, 9)).size == size
+
+
+def test_members_of_a_batch_end_apart():
+  batch = vectorize(Scripted(), 3)
+  actions = jnp.zeros((5, 3, 2)).at[1, 0, 0].set(1.0).at[2, 1, 1].set(1.0)
+  states = run(batch, batch.reset(jax.random.key(0)), actions)
+  np.testing.assert_array_equal(states.done.T, [[0, 1, 0, 0, 0], [0, 0, 1, 0, 0], [0, 0, 0, 1, 0]])
+  np.testing.assert_array_equal(states.current.terminated.T, [[0, 1, 0, 0, 0], [0, 0, 0, 0, 0], [0, 0, 0, 0, 0]])

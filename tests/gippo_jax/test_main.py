@@ -1,0 +1,207 @@
+"""The command as a user runs it: files, resume, errors."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[2]
+CONFIG = ROOT / "experiments" / "configs" / "functions.py"
+SMALL = ("--config.actor.units=(8,)", "--config.critic.units=(8,)", "--config.critic.num_iterations=2")
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+  """Environment variables with a compilation cache of the module's own."""
+  return {**os.environ, "XDG_CACHE_HOME": str(tmp_path_factory.mktemp("cache")), "PYTHONPATH": str(ROOT)}
+
+
+def command(*arguments):
+  return [sys.executable, "-m", "gippo_jax.main", *arguments]
+
+
+def run(environment, *arguments):
+  return subprocess.run(
+    command(*arguments), env=environment, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+  )
+
+
+def snapshot(folder):
+  return {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in sorted(folder.rglob("*"))}
+
+
+@pytest.fixture(scope="module")
+def finished(environment, tmp_path_factory):
+  """A short run of two seeds: its folder, arguments and process."""
+  workdir = tmp_path_factory.mktemp("runs") / "ackley2"
+  arguments = (f"--config={CONFIG}:ackley2", "--config.num_epochs=60", "--config.num_seeds=2", *SMALL)
+  arguments = (*arguments, f"--workdir={workdir}")
+  return workdir, arguments, run(environment, *arguments)
+
+
+def test_a_run_leaves_its_files(finished):
+  workdir, _, process = finished
+  assert process.returncode == 0, process.stderr
+  assert "finished: gippo, 2 seeds, 60 epochs" in process.stdout
+  summary = json.loads((workdir / "summary.json").read_text())
+  expected = {
+    *("seeds", "best_return", "final_return", "evaluation_return", "compile_seconds", "run_seconds"),
+    *("epochs_per_second", "steps_per_second", "status", "versions", "device"),
+  }
+  assert expected <= set(summary)
+  assert {"jax", "jaxlib", "python", "package", "git_commit"} <= set(summary["versions"])
+  assert summary["status"] == "finished"
+  assert summary["seeds"] == [1, 2]
+  assert len(set(summary["best_return"])) == 2
+  assert all(best >= final for best, final in zip(summary["best_return"], summary["final_return"], strict=True))
+  rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+  assert [(row["epoch"], row["seed"]) for row in rows] == [
+    (epoch, seed) for epoch in (1, 10, 20, 30, 40, 50, 60) for seed in (1, 2)
+  ]
+  names = {"return", "best_return", "alpha", "alpha_out_of_range_ratio", "alpha_min_determinant", "ppo_attempts"}
+  assert names | {"critic_loss", "ppo_gradient_norm", "steps_per_second"} <= set(rows[0])
+  assert rows[-1]["best_return"] == pytest.approx(summary["best_return"][1])
+  assert (workdir / "learning_curve.png").stat().st_size > 10_000
+  assert len(list(workdir.glob("tensorboard/seed_*/events*"))) == 2
+  assert [path.name for path in (workdir / "checkpoint").iterdir()] == ["60"]
+  assert json.loads((workdir / "config.json").read_text())["env"] == {"name": "ackley", "dimension": 2}
+
+
+def test_a_finished_run_is_left_alone(finished, environment):
+  workdir, arguments, _ = finished
+  before = snapshot(workdir / "checkpoint") | snapshot(workdir / "tensorboard")
+  metrics = (workdir / "metrics.jsonl").read_bytes()
+  process = run(environment, *arguments)
+  assert process.returncode == 0
+  assert "nothing to do" in process.stdout
+  assert snapshot(workdir / "checkpoint") | snapshot(workdir / "tensorboard") == before
+  assert (workdir / "metrics.jsonl").read_bytes() == metrics
+
+
+def test_seeds_of_one_program_are_those_run_alone(finished, environment, tmp_path):
+  workdir, arguments, _ = finished
+  alone = [argument for argument in arguments if "num_seeds" not in argument and "workdir" not in argument]
+  process = run(environment, *alone, "--config.seed=2", f"--workdir={tmp_path}")
+  assert process.returncode == 0, process.stderr
+  together = json.loads((workdir / "summary.json").read_text())
+  single = json.loads((tmp_path / "summary.json").read_text())
+  assert single["best_return"] == [pytest.approx(together["best_return"][1], rel=1e-4)]
+
+
+@pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "kill"])
+def test_an_interrupted_run_resumes_exactly(environment, tmp_path, kill):
+  arguments = (f"--config={CONFIG}:dejong1", "--config.num_epochs=3000", "--config.checkpoint_seconds=0", *SMALL)
+  whole = run(environment, *arguments, f"--workdir={tmp_path / 'whole'}")
+  assert whole.returncode == 0, whole.stderr
+
+  workdir = tmp_path / "broken"
+  process = subprocess.Popen(
+    command(*arguments, f"--workdir={workdir}"), env=environment, cwd=ROOT, stdout=subprocess.PIPE, text=True
+  )
+  process.stdout.readline()  # the first progress line: training has begun
+  process.send_signal(kill)
+  output, _ = process.communicate(timeout=120)
+  if kill == signal.SIGINT:
+    assert process.returncode == 130
+    assert "interrupted" in output
+    assert json.loads((workdir / "summary.json").read_text())["status"] == "interrupted"
+  epochs = [int(path.name) for path in (workdir / "checkpoint").glob("[0-9]*") if path.name.isdigit()]
+  assert kill == signal.SIGKILL or 0 < max(epochs) < 3000
+
+  resumed = run(environment, *arguments, f"--workdir={workdir}")
+  assert resumed.returncode == 0, resumed.stderr
+  summaries = [json.loads((folder / "summary.json").read_text()) for folder in (tmp_path / "whole", workdir)]
+  for name in ("best_return", "final_return", "evaluation_return", "epochs"):
+    assert summaries[0][name] == summaries[1][name]
+  curves = [
+    [(row["epoch"], row["return"], row["alpha"]) for row in map(json.loads, path.read_text().splitlines())]
+    for path in (tmp_path / "whole" / "metrics.jsonl", workdir / "metrics.jsonl")
+  ]
+  assert curves[0] == curves[1]
+
+
+BAD = {
+  "unknown field": ("--config.nosuch=3", "config.nosuch", "known: algorithm"),
+  "unknown nested field": ("--config.ppo.nosuch=3", "config.ppo.nosuch", "clip_range"),
+  "unknown algorithm": ("--config.algorithm=sarsa", "'sarsa'", "one of gippo, ppo"),
+  "zero horizon": ("--config.horizon=0", "config.horizon: 0", "integer >= 1"),
+  "negative environments": ("--config.num_envs=-4", "config.num_envs: -4", "integer >= 1"),
+  "word for a number": ("--config.horizon=abc", "config.horizon: 'abc'", "integer >= 1"),
+  "minibatch": ("--config.ppo.minibatch_size=48", "48", "divisor of num_envs * horizon = 64"),
+  "discount above 1": ("--config.discount=1.5", "config.discount: 1.5", "> 0 and <= 1"),
+  "discount 0": ("--config.discount=0.0", "config.discount: 0.0", "> 0 and <= 1"),
+  "negative rate": ("--config.ppo.learning_rate=-0.1", "config.ppo.learning_rate: -0.1", ">= 0"),
+  "not a number": ("--config.alpha.initial=nan", "config.alpha.initial: nan", "> 0"),
+  "alpha above its maximum": ("--config.alpha.initial=2.0", "config.alpha.initial: 2.0", "alpha.maximum = 1"),
+  "unknown environment": ("--config.env.name=mars", "'mars'", "known: dejong"),
+  "dimension 0 by field": ("--config.env.dimension=0", "env.dimension: 0", "integer >= 1"),
+  "unknown flag": ("--nosuchflag", "nosuchflag", "Unknown command line flag"),
+}
+
+
+@pytest.mark.parametrize("case", BAD, ids=str)
+def test_bad_fields_end_in_one_line(finished, environment, case):
+  workdir, _, _ = finished
+  argument, *words = BAD[case]
+  before = snapshot(workdir)
+  process = run(environment, f"--config={CONFIG}:ackley2", argument, f"--workdir={workdir}")
+  check_error(process, words)
+  assert snapshot(workdir) == before
+
+
+@pytest.mark.parametrize(
+  ("argument", "words"),
+  [
+    ("mars1", ("no such function", "known: dejong")),
+    ("ackley0", ("dimension is 0", "integer >= 1")),
+    ("ackley-3", ("dimension is -3", "integer >= 1")),
+    ("ackley", ("dimension is missing", "integer >= 1")),
+  ],
+)
+def test_bad_problems_end_in_one_line(environment, tmp_path, argument, words):
+  workdir = tmp_path / "run"
+  check_error(run(environment, f"--config={CONFIG}:{argument}", f"--workdir={workdir}"), words)
+  assert not workdir.exists()
+
+
+def test_a_workdir_of_another_run_is_refused(finished, environment):
+  workdir, _, _ = finished
+  before = snapshot(workdir)
+  process = run(environment, f"--config={CONFIG}:ackley2", "--config.seed=9", f"--workdir={workdir}")
+  check_error(process, ("holds a run with", "another folder"))
+  assert snapshot(workdir) == before
+
+
+def test_an_unwritable_workdir_is_refused(environment, tmp_path):
+  file = tmp_path / "file"
+  file.write_text("mine")
+  check_error(run(environment, f"--config={CONFIG}:ackley2", f"--workdir={file}"), ("cannot be written",))
+  assert file.read_text() == "mine"
+
+
+def test_a_missing_config_file_is_named(environment):
+  check_error(run(environment, "--config=nosuch.py"), ("'nosuch.py' is no file",))
+
+
+def check_error(process, words):
+  assert process.returncode == 2, process.stdout + process.stderr
+  assert process.stderr.count("\n") == 1
+  assert "Traceback" not in process.stderr
+  for word in words:
+    assert word in process.stderr
+
+
+def test_without_config_it_says_what_to_do(environment):
+  process = run(environment)
+  assert "--config=experiments/configs/functions.py:ackley64" in process.stdout
+
+
+def test_help_is_quick(environment):
+  """Help must not import JAX: two seconds are asked for, and an import alone may take them on a busy machine."""
+  code = "import sys; from gippo_jax import main; assert 'jax' not in sys.modules; assert 'brax' not in sys.modules"
+  assert subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == 0
+  assert "--workdir" in run(environment, "--help").stdout
