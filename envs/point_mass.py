@@ -1,4 +1,4 @@
-"""A point mass in a bumpy potential: small, smooth, chaotic-free; the golden traces run on it."""
+"""A point mass in a bumpy potential: small, smooth, not chaotic; the golden traces run on it."""
 
 import dataclasses
 from typing import NamedTuple
@@ -14,6 +14,8 @@ _TIME_STEP = 0.1
 
 
 class PointMassPhysics(NamedTuple):
+  """Position and velocity, each `[dimension]`."""
+
   position: jax.Array
   velocity: jax.Array
 
@@ -22,8 +24,8 @@ class PointMassPhysics(NamedTuple):
 class PointMass:
   """Push a point to the origin against the force `-0.3 sin(3 x)`.
 
-  `v' = v + 0.1 (2 a - 0.3 sin(3 x))`, `x' = x + 0.1 v'`, reward `1 - |x'|^2 - 0.05 |v'|^2 - 0.01 |a|^2`; ends early when
-  `max |x'| > 1`. All episodes start alike.
+  `v' = v + 0.1 (2 a - 0.3 sin(3 x))`, `x' = x + 0.1 v'`, reward `1 - |x'|^2 - 0.05 |v'|^2 - 0.01 |a|^2`; ends
+  early when `max |x'| > 1`. All episodes start alike.
 
   Attributes:
     dimension: 1, 2 or 3.

@@ -13,7 +13,7 @@ def generalized_advantages(
   discount: jax.Array,
   gae_lambda: jax.Array,
 ) -> jax.Array:
-  """`A_t = delta_t + discount * lambda * (1 - start_{t+1}) * A_{t+1}` (Schulman et al. 2016, Eq. 16).
+  """`A_t = delta_t + discount * lambda * (1 - start_{t+1}) * A_{t+1}` (Eq. 2; Schulman et al. 2016).
 
   `delta_t = r_t + discount * next_v_t - v_t`. Whether an episode ended for good or was cut shows only in `next_value`:
   the caller sets it to 0 where the future is worth nothing.

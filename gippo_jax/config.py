@@ -1,8 +1,8 @@
 """Hyper-parameters: one typed pytree whose real numbers are leaves and whose sizes and switches are static.
 
-`Config` is what the compiled code takes. Its fields made by `real` are pytree leaves, traced by `jit`: a sweep stacks them
-and `vmap`s. All other fields are part of the tree's structure, hence of the compile key. `gippo_jax.parsing` turns what a
-user wrote into a `Config`.
+`Config` is what the compiled code takes. Its fields made by `real` are pytree leaves, traced by `jit`: a sweep stacks
+them and `vmap`s. All other fields are part of the tree's structure, hence of the compile key. `gippo_jax.parsing` turns
+what a user wrote into a `Config`.
 """
 
 import dataclasses
@@ -121,12 +121,12 @@ class CriticConfig:
 
   units: tuple[int, ...] = sizes((32, 32), "widths of the hidden layers")
   learning_rate: float = real(1e-3, "Adam rate of the first epoch", minimum=0)
-  final_learning_rate: float = real(1e-5, "rate of the last epoch, reached linearly (plain PPO keeps the first)", minimum=0)
+  final_learning_rate: float = real(
+    1e-5, "rate of the last epoch, reached linearly (plain PPO keeps the first)", minimum=0
+  )
   num_iterations: int = integer(16, "passes over the window per epoch", minimum=1)
   num_minibatches: int = integer(4, "minibatches per pass", minimum=1)
-  target_decay: float = real(
-    0.2, "target = target_decay * target + (1 - target_decay) * critic", minimum=0, maximum=1
-  )
+  target_decay: float = real(0.2, "target = target_decay * target + (1 - target_decay) * critic", minimum=0, maximum=1)
 
 
 @struct.dataclass
@@ -143,7 +143,9 @@ class AlphaConfig:
 
   initial: float = real(1e-5, "alpha of the first epoch: step of the actions along the gradient", above=0)
   maximum: float = real(1.0, "largest alpha", above=0)
-  update_factor: float = real(1.1, "alpha is multiplied or divided by this once an epoch (beta in the paper)", minimum=1)
+  update_factor: float = real(
+    1.1, "alpha is multiplied or divided by this once an epoch (beta in the paper)", minimum=1
+  )
   determinant_interval: float = real(
     0.4, "allowed distance from 1 of the estimated det(I + alpha Hessian) (delta_det in the paper)", minimum=0
   )
@@ -185,7 +187,9 @@ class Config:
 
   algorithm: str = choice("gippo", ("gippo", "ppo"), "training algorithm")
   num_envs: int = integer(64, "environments stepped side by side", minimum=1)
-  horizon: int = integer(1, "steps per environment and epoch; also the length of backpropagation through time", minimum=1)
+  horizon: int = integer(
+    1, "steps per environment and epoch; also the length of backpropagation through time", minimum=1
+  )
   num_epochs: int = integer(2000, "epochs of training", minimum=1)
   discount: float = real(0.99, "discount per step", above=0, maximum=1)
   gae_lambda: float = real(0.95, "lambda of the advantages", minimum=0, maximum=1)

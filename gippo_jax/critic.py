@@ -18,7 +18,7 @@ from gippo_jax.state import TrainingState
 def fit_critic(
   networks: Networks, config: Config, state: TrainingState, window: Window, rate: jax.Array
 ) -> tuple[Any, Any, optax.ScaleByAdamState, RunningStatistics, dict[str, jax.Array]]:
-  """`num_iterations` passes over consecutive minibatches of the time-major window.
+  """`num_iterations` passes over consecutive minibatches of the time-major window (Eq. 12).
 
   The loss is the mean squared error between the denormalised prediction, by the statistics that already hold the
   targets, and the target. Entries of a gradient that are not finite become 0.
@@ -81,4 +81,3 @@ def fit_critic(
     "critic_nonfinite_gradients": replaced,
   }
   return critic, target, moments, statistics, metrics
-

@@ -14,7 +14,9 @@ from absl import app, flags
 from ml_collections import config_flags
 
 _CONFIG = config_flags.DEFINE_config_file(
-  "config", None, "Configuration file with get_config(argument): PATH.py:ARGUMENT. --config.FIELD=VALUE changes a field."
+  "config",
+  None,
+  "Configuration file with get_config(argument): PATH.py:ARGUMENT. --config.FIELD=VALUE changes a field.",
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the run's files; made if needed. Default: runs/NAME.")
 _CACHE = flags.DEFINE_bool("compilation_cache", True, "Keep compiled programs on disk for the next run.")
@@ -24,8 +26,8 @@ Nothing to train: give a configuration, for example
 
   python -m gippo_jax.main --config=experiments/configs/functions.py:ackley64 --workdir=runs/ackley64
 
-Change any field with --config.FIELD=VALUE, e.g. --config.algorithm=ppo --config.num_seeds=5; docs/configuration.md lists
-them. --help shows the flags."""
+Change any field with --config.FIELD=VALUE, e.g. --config.algorithm=ppo --config.num_seeds=5;
+docs/configuration.md lists them. --help shows the flags."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -54,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
   if summary is not None:
     print(f"{workdir.path} holds this run, {summary['status']}; nothing to do.")
   else:
-    _configure_jax(experiment.run.num_seeds)
+    configure_jax(experiment.run.num_seeds)
     from gippo_jax.progress import default_progress
     from gippo_jax.runner import run
 
@@ -63,7 +65,7 @@ def main(arguments: Sequence[str]) -> int:
   return 130 if summary["status"] == "interrupted" else 0
 
 
-def _configure_jax(num_members: int) -> None:
+def configure_jax(num_members: int) -> None:
   """One host device per member up to the number of cores, and compiled programs kept on disk."""
   import jax
 

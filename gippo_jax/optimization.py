@@ -1,7 +1,7 @@
 """Gradient steps: global-norm clipping, Adam, linear rates, and minimisation with retry.
 
-All of it works on parameters flattened to one vector (`jax.flatten_util.ravel_pytree`): a step of these small networks is
-then a few long operations instead of many short ones.
+All of it works on parameters flattened to one vector (`jax.flatten_util.ravel_pytree`): a step of these small networks
+is then a few long operations instead of many short ones.
 """
 
 from collections.abc import Callable
@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jax.flatten_util import ravel_pytree
 from flax import struct
+from jax.flatten_util import ravel_pytree
 
 from gippo_jax.config import Config, RetryConfig
 

@@ -145,6 +145,4 @@ def _check_together(config: Config) -> None:
 
 def _check_divides(name: str, value: int, window: int) -> None:
   if window % value:
-    raise UserError(
-      f"config.{name}: {value} is not allowed; allowed: a divisor of num_envs * horizon = {window}"
-    )
+    raise UserError(f"config.{name}: {value} is not allowed; allowed: a divisor of num_envs * horizon = {window}")

@@ -9,8 +9,8 @@ import numpy as np
 def plot_learning_curve(rows: list[dict[str, Any]], title: str, path: pathlib.Path) -> None:
   """Draws `learning_curve.png`.
 
-  The line is the mean over seeds, the band their range. Where every return is negative and they span more than two decades
-  (a function being minimised), the distance to 0 is drawn on a logarithmic axis.
+  The line is the mean over seeds, the band their range. Where every return is negative and they span more than two
+  decades (a function being minimised), the distance to 0 is drawn on a logarithmic axis.
 
   Args:
     rows: of `metrics.jsonl`.

@@ -1,6 +1,7 @@
 """The Gaussian policy `a = mu(s) + sigma(s) * eps`; the environment receives `tanh(a)`.
 
-Log-probabilities are those of the unsquashed action, without a correction for the tanh.
+Log-probabilities are those of the unsquashed action, without a correction for the tanh. "Eq."
+numbers here and in the algorithms are those of docs/algorithms.md.
 """
 
 import jax
@@ -10,7 +11,7 @@ _HALF_LOG_TWO_PI = 0.9189385332046727
 
 
 def sample(mean: jax.Array, log_std: jax.Array, noise: jax.Array) -> jax.Array:
-  """Reparameterised action `mu + sigma * eps` (paper Eq. 4); all of shape `[..., A]`."""
+  """Reparameterised action `mu + sigma * eps` (Eq. 1); all of shape `[..., A]`."""
   return mean + jnp.exp(log_std) * noise
 
 

@@ -120,9 +120,7 @@ def collect(
   value, next_value = _values(networks, config, state, obs, normalize(final_obs), transition.terminated, done)
   reward = transition.reward
   episode_start = jnp.concatenate([state.episode_start[None], done[:-1]])
-  advantage = advantages.generalized_advantages(
-    reward, value, next_value, done, config.discount, config.gae_lambda
-  )
+  advantage = advantages.generalized_advantages(reward, value, next_value, done, config.discount, config.gae_lambda)
   return environment, Window(
     raw_observation=raw,
     observation=obs,
@@ -161,11 +159,10 @@ def collect_with_advantage_gradient(
   """Window and `G_t = dA_t / da_t`, the total derivative of each advantage by its own action.
 
   The derivative runs through the dynamics, the reward, the target critic at later observations and the policy's later
-  actions, the noise held fixed (paper Eq. 6). One backward pass gives all of them: `A_t = sum_k (discount lambda)^k
-  delta_{t+k}`, so the sum of all `delta_t` is differentiated with every derivative that passes from one step to the next
-  multiplied by `discount * lambda`. Unlike dividing the gradient of the segment's first advantage by
-  `(discount lambda)^(t - t0)`, which gives the same numbers, this does not underflow over long windows, nor for
-  lambda = 0.
+  actions, the noise held fixed (Eq. 3). One backward pass gives all of them: since `A_t` is the sum of
+  `(discount lambda)^k delta_{t+k}`, the sum of all `delta_t` is differentiated with every derivative that passes from
+  one step to the next multiplied by `discount * lambda`. Dividing the gradient of each segment's first advantage by
+  `(discount lambda)^(t - t0)` gives the same numbers, but underflows over long windows and for lambda = 0.
 
   Args:
     env, networks, config, state, actor, noise: as for `collect`.

@@ -86,9 +86,7 @@ def run(experiment: Experiment, env: Environment, workdir: Workdir, progress: Pr
       return run_seconds + time.monotonic() - began_at
 
     def save() -> None:
-      checkpoints.save(
-        workdir.checkpoint, Checkpoint(members.gather(states), epoch, seconds_so_far(), compile_seconds)
-      )
+      checkpoints.save(workdir.checkpoint, Checkpoint(members.gather(states), epoch, seconds_so_far(), compile_seconds))
 
     while epoch < config.num_epochs and not interrupt.requested and not diverged.all():
       length = min(chunk, members.capacity, config.num_epochs - epoch)

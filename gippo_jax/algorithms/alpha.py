@@ -1,4 +1,4 @@
-"""Adaptation of alpha (paper, Section 4.3 and Algorithm 1): a pure transition from statistics to the next alpha."""
+"""Adaptation of alpha (Algorithm 1 of the paper; Eq. 6 to 9): a pure transition from statistics to the next alpha."""
 
 import jax
 import jax.numpy as jnp
@@ -45,12 +45,12 @@ def init_alpha(config: AlphaConfig) -> AlphaState:
 
 
 def adapt_alpha(state: AlphaState, evidence: AlphaEvidence, config: AlphaConfig) -> tuple[AlphaState, jax.Array]:
-  """The next alpha (paper Algorithm 1, lines 6 to 12).
+  """The next alpha (Eq. 9; the adaptation in the paper's Algorithm 1).
 
   *Variance*: with a converged regression, alpha shrinks by `update_factor` when a determinant left `1 +-
-  determinant_interval` (Lemma 4.4: the determinant shows how the gradient varies), and grows by it otherwise. *Distance and
-  bias*: whatever that said, alpha shrinks when too many ratios left the clip range (Definition 4.5), or when the estimated
-  improvement is negative and more than one standard deviation below its running mean.
+  determinant_interval` (Lemma 4.4: the determinant shows how the gradient varies), and grows by it otherwise.
+  *Distance and bias*: whatever that said, alpha shrinks when too many ratios left the clip range (Eq. 7), or when the
+  estimated improvement (Eq. 8) is negative and more than one standard deviation below its running mean.
 
   Args:
     state: current alpha and statistics.

@@ -159,9 +159,7 @@ def collect(env, networks, config, state, noise) -> tuple[Any, Window]:
 
 def critic_linear_rate(config: Config, state: TrainingState) -> jax.Array:
   """The critic's rate in this epoch, falling linearly."""
-  return linear_rate(
-    config.critic.learning_rate, config.critic.final_learning_rate, state.epoch, config.num_epochs
-  )
+  return linear_rate(config.critic.learning_rate, config.critic.final_learning_rate, state.epoch, config.num_epochs)
 
 
 def policy_advantage(config: Config, advantage: jax.Array) -> jax.Array:

@@ -49,7 +49,7 @@ def init_surrogate(config: Config, actor: Any) -> SurrogateState:
 
 
 def clipped_surrogate(ratio: jax.Array, advantage: jax.Array, clip_range: jax.Array) -> jax.Array:
-  """`mean(max(-A ratio, -A clip(ratio, 1 - c, 1 + c)))` (Schulman et al. 2017, Eq. 7; paper Eq. 3), arrays `[B]`."""
+  """`mean(max(-A ratio, -A clip(ratio, 1 - c, 1 + c)))` (Eq. 11; Schulman et al. 2017), arrays `[B]`."""
   clipped = jnp.clip(ratio, 1.0 - clip_range, 1.0 + clip_range)
   return jnp.mean(jnp.maximum(-advantage * ratio, -advantage * clipped))
 
@@ -78,9 +78,7 @@ def minimize_surrogate(
     Parameters, state, and metrics with prefix `ppo_`.
   """
   samples = (window.observation, window.action, policy_advantage(config, window.advantage), sampling)
-  batches = jax.tree.map(
-    lambda x: environment_major(x).reshape(-1, config.ppo.minibatch_size, *x.shape[2:]), samples
-  )
+  batches = jax.tree.map(lambda x: environment_major(x).reshape(-1, config.ppo.minibatch_size, *x.shape[2:]), samples)
   optimizer = optimizer_of(config)
 
   def loss(params, batch):

@@ -1,12 +1,14 @@
 """Gradient-Informed Proximal Policy Optimization (Son et al., NeurIPS 2023), Algorithm 1 of the paper.
 
-An epoch:
+One epoch, as `update` below runs it:
 
-  1. roll out `pi_old` and differentiate every advantage by its action       (`collect_with_advantage_gradient`; Eq. 6)
-  2. regress the policy onto the actions moved along that gradient: `pi_alpha`  (`fit_alpha_policy`; Definition 4.1, Eq. 8)
-  3. adapt alpha for the next epoch by variance, bias and distance             (`weigh_alpha_policy`, `alpha.adapt_alpha`)
-  4. fit the critic                                                           (`end_epoch`)
-  5. PPO from `pi_alpha`, with the mixture of both as the sampling density     (`minimize_surrogate`; Eq. 9)
+  1. Roll out `pi_old` (Eq. 1), estimate advantages (Eq. 2), differentiate each by its action (Eq. 3).
+  2. Regress the policy onto the actions moved along that gradient: `pi_alpha` (Definition 4.1; Eq. 4 and 5).
+  3. Adapt alpha for the next epoch by variance (Lemma 4.4; Eq. 6), distance (Eq. 7) and bias (Eq. 8): Eq. 9.
+  4. PPO from `pi_alpha` with the mixture of `pi_old` and `pi_alpha` as the sampling density (Eq. 10 and 11).
+  5. Fit the critic (Eq. 12).
+
+Definitions and lemmas are the paper's; "Eq." numbers are those of docs/algorithms.md.
 """
 
 from typing import Any
@@ -66,7 +68,7 @@ class GIPPOState:
 def fit_alpha_policy(
   networks: Networks, config: Config, state: GIPPOState, actor: Any, window: Window, gradient: jax.Array
 ) -> RetryResult:
-  """Regresses the policy onto `a + alpha * G` with the rollout's noise (Definition 4.1; loss of Eq. 8).
+  """Regresses the policy onto `a + alpha * G` with the rollout's noise (Definition 4.1; Eq. 4 and 5).
 
   Args:
     networks: actor and critic modules.
@@ -81,8 +83,7 @@ def fit_alpha_policy(
   """
   # Time and environment as one axis: products of matrices are faster than of stacks of them.
   obs, noise, target = (
-    x.reshape(-1, x.shape[-1])
-    for x in (window.observation, window.noise, window.action + state.alpha.alpha * gradient)
+    x.reshape(-1, x.shape[-1]) for x in (window.observation, window.noise, window.action + state.alpha.alpha * gradient)
   )
   optimizer = make_optimizer(config, config.adam.beta1, config.adam.beta2)
 
@@ -108,7 +109,7 @@ def fit_alpha_policy(
 def weigh_alpha_policy(
   config: Config, window: Window, log_std: jax.Array, log_ratio: jax.Array, converged: jax.Array
 ) -> tuple[AlphaEvidence, jax.Array]:
-  """What the samples say about `pi_alpha`: variance (Lemma 4.4), distance (Definition 4.5) and bias.
+  """What the samples say about `pi_alpha`: variance (Lemma 4.4; Eq. 6), distance (Eq. 7), bias (Eq. 8).
 
   Args:
     config: hyper-parameters.
@@ -134,7 +135,7 @@ def weigh_alpha_policy(
 
 
 def mixture_ratio(log_prob: jax.Array, sampling: tuple[jax.Array, jax.Array]) -> jax.Array:
-  """`pi / ((pi_old + pi_alpha) / 2)` (Eq. 9); `pi / pi_alpha` when the two lie too far apart anywhere in the minibatch.
+  """`pi / ((pi_old + pi_alpha) / 2)` (Eq. 10); `pi / pi_alpha` where the two lie too far apart in the minibatch.
 
   Args:
     log_prob: of the policy being trained, `[B]`.
@@ -168,28 +169,26 @@ def make(env: Any) -> Algorithm:
     own: GIPPOState = state.algorithm
     key, draws = begin_epoch(env, config, state, draws)
 
-    # Algorithm 1, lines 2 and 3: experience under pi_old, and the gradient of each advantage by its action.
+    # Step 1: experience under pi_old, and the gradient of each advantage by its action.
     environment, window, gradient = collect_with_advantage_gradient(
       env, networks, config, state, state.actor, draws.noise
     )
     usable = jnp.all(jnp.isfinite(gradient), axis=-1, keepdims=True)
     gradient = jnp.where(usable, gradient, 0.0)  # without a gradient the action stays where it is
 
-    # Lines 4 and 5: the alpha-policy.
+    # Step 2: the alpha-policy.
     alpha_step = fit_alpha_policy(networks, config, own, state.actor, window, gradient)
     converged = alpha_step.succeeded & (alpha_step.first_loss > alpha_step.last_loss)
     mean, log_std = networks.policy(alpha_step.params, window.observation)
     old_log_prob = policy.log_prob(window.mean, window.log_std, window.action)
     alpha_log_prob = policy.log_prob(mean, log_std, window.action)
 
-    # Lines 6 to 12: adapt alpha for the next epoch; this epoch's alpha-policy stays.
-    evidence, mean_determinant = weigh_alpha_policy(
-      config, window, log_std, alpha_log_prob - old_log_prob, converged
-    )
+    # Step 3: adapt alpha for the next epoch; this epoch's alpha-policy stays.
+    evidence, mean_determinant = weigh_alpha_policy(config, window, log_std, alpha_log_prob - old_log_prob, converged)
     alpha, standardized_performance = adapt_alpha(own.alpha, evidence, config.alpha)
     alpha_rate = lowered_rate(own.alpha_rate, converged, config.retry, config.alpha.min_learning_rate)
 
-    # Lines 13 and 14: PPO from pi_alpha on the mixture; the critic's update is in `end_epoch`.
+    # Step 4: PPO from pi_alpha on the mixture.
     actor, surrogate, ppo_metrics = minimize_surrogate(
       networks,
       config,
@@ -199,6 +198,7 @@ def make(env: Any) -> Algorithm:
       (old_log_prob, alpha_log_prob),
       mixture_ratio,
     )
+    # Step 5: the critic, and the next state.
     next_state, metrics = end_epoch(
       networks,
       config,
@@ -207,9 +207,7 @@ def make(env: Any) -> Algorithm:
       environment=environment,
       window=window,
       actor=actor,
-      algorithm=GIPPOState(
-        alpha=alpha, alpha_moments=alpha_step.moments, alpha_rate=alpha_rate, surrogate=surrogate
-      ),
+      algorithm=GIPPOState(alpha=alpha, alpha_moments=alpha_step.moments, alpha_rate=alpha_rate, surrogate=surrogate),
       critic_rate=critic_linear_rate(config, state),
     )
     metrics |= ppo_metrics

@@ -248,9 +248,7 @@ def test_a_batch_is_its_members_side_by_side():
     np.testing.assert_allclose(together.current.obs[:, index], alone.current.obs, rtol=1e-13)
     np.testing.assert_allclose(together.final_obs[:, index], alone.final_obs, rtol=1e-13)
     np.testing.assert_array_equal(together.done[:, index], alone.done)
-    np.testing.assert_array_equal(
-      jax.random.key_data(together.key[:, index]), jax.random.key_data(alone.key)
-    )
+    np.testing.assert_array_equal(jax.random.key_data(together.key[:, index]), jax.random.key_data(alone.key))
   assert np.unique(np.round(batch.reset(key).current.obs, 9)).size == size
 
 

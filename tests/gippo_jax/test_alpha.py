@@ -132,9 +132,7 @@ def test_start():
   out_of_range_ratio=st.floats(0.0, 1.0),
   performance=st.floats(-20.0, 20.0),
 )
-def test_next_alpha_is_one_of_three(
-  alpha, mean, variance, converged, determinants, out_of_range_ratio, performance
-):
+def test_next_alpha_is_one_of_three(alpha, mean, variance, converged, determinants, out_of_range_ratio, performance):
   determinants = (min(determinants), max(determinants))
   actual = next_alpha(
     state_of(alpha, mean, variance),

@@ -1,6 +1,6 @@
 """Every algorithm against float64 traces of the authors' code, quantity by quantity, epoch by epoch.
 
-Set `GIPPO_JAX_GOLDEN` to a folder to test against the traces in it instead: every `*/<algorithm>.npz` below it is found.
+Set `GIPPO_JAX_GOLDEN` to a folder to test against the traces in it instead: every `*/<algorithm>.npz` in it is found.
 """
 
 import json
@@ -14,7 +14,7 @@ import pytest
 
 import envs
 from gippo_jax.algorithms import ALGORITHMS, Draws
-from gippo_jax.algorithms.base import begin_epoch, collect, networks_of
+from gippo_jax.algorithms.base import networks_of
 from gippo_jax.config import Config, traced
 from gippo_jax.rollout import collect_with_advantage_gradient
 
@@ -68,9 +68,7 @@ def config_of(case: dict) -> Config:
       normalize_advantages=c["normalize_advantage"],
       clip_gradients=c["truncate_grads"],
       max_gradient_norm=c["grad_norm"],
-      actor=base.actor.replace(
-        units=tuple(c["network"]["actor_mlp"]["units"]), fixed_std=c["network"]["fixed_sigma"]
-      ),
+      actor=base.actor.replace(units=tuple(c["network"]["actor_mlp"]["units"]), fixed_std=c["network"]["fixed_sigma"]),
       critic=base.critic.replace(
         units=tuple(c["network"]["critic_mlp"]["units"]),
         learning_rate=c["critic_learning_rate"],
@@ -137,7 +135,9 @@ def test_trace(path):
   data = np.load(path)
   case = json.loads(str(data["config_json"]))
   config = config_of(case)
-  env = envs.vectorize(envs.make("point_mass", dimension=case["dim"], episode_length=case["episode_length"]), case["num_envs"])
+  env = envs.vectorize(
+    envs.make("point_mass", dimension=case["dim"], episode_length=case["episode_length"]), case["num_envs"]
+  )
   algorithm = ALGORITHMS[case["algorithm"]](env)
 
   critic = nested(data, "init/critic")

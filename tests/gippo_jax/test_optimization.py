@@ -81,7 +81,9 @@ def test_ten_steps_follow_optax_on_the_tree(max_norm):
   for gradient in gradients_of(1.0):
     flat, moments, _ = optimizer.step(flat, moments, jnp.asarray(gradient), jnp.asarray(0.01))
     with jax.numpy_dtype_promotion("standard"):
-      update, reference_state = reference.update(UNRAVEL(jnp.asarray(clip_like_pytorch(gradient, max_norm))), reference_state)
+      update, reference_state = reference.update(
+        UNRAVEL(jnp.asarray(clip_like_pytorch(gradient, max_norm))), reference_state
+      )
     tree = optax.apply_updates(tree, update)
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12), UNRAVEL(flat), tree)
   assert np.max(np.abs(flat - FLAT)) > 0.01
@@ -137,9 +139,7 @@ def test_flat_gradient_is_the_gradient_in_the_order_of_the_parameters():
 
 
 @settings(max_examples=25, deadline=None)
-@given(
-  initial=st.floats(1e-6, 1.0), final=st.floats(1e-6, 1.0), epoch=st.integers(0, 99), num_epochs=st.just(100)
-)
+@given(initial=st.floats(1e-6, 1.0), final=st.floats(1e-6, 1.0), epoch=st.integers(0, 99), num_epochs=st.just(100))
 def test_linear_rate(initial, final, epoch, num_epochs):
   rate = linear_rate(jnp.asarray(initial), jnp.asarray(final), jnp.asarray(epoch, jnp.int32), num_epochs)
   number = epoch + 1  # the schedule counts epochs from 1

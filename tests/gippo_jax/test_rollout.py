@@ -50,7 +50,7 @@ class Case(types.SimpleNamespace):
     config = config_of(**options)
     env = envs.vectorize(probe, config.num_envs)
     networks = networks_of(env, config)
-    state = init_state(env, config, jax.random.key(0), lambda actor: ())
+    state = jax.jit(lambda key, config: init_state(env, config, key, lambda actor: ()))(jax.random.key(0), config)
     size = probe.observation_size
     state = state.replace(
       target_critic=shaken(state.critic, jax.random.key(1)),
@@ -60,22 +60,25 @@ class Case(types.SimpleNamespace):
       value_statistics=RunningStatistics(jnp.asarray(0.7), jnp.asarray(2.5), jnp.asarray(50.0)),
     )
     super().__init__(probe=probe, env=env, networks=networks, config=config, state=state)
+    self.policy, self.value = jax.jit(networks.policy), jax.jit(networks.value)
+    self.collect, self.gradient = jax.jit(self._collect), jax.jit(self._gradient)
+    self.brute_force = jax.jit(self._brute_force)
 
   def noise(self, seed):
     shape = (self.config.horizon, self.config.num_envs, self.probe.action_size)
     return jax.random.normal(jax.random.key(seed), shape)
 
-  def collect(self, state, noise, config, perturbation=None):
+  def _collect(self, state, noise, config, perturbation=None):
     return rollout.collect(self.env, self.networks, config, state, state.actor, noise, perturbation)
 
-  def gradient(self, state, noise, config):
+  def _gradient(self, state, noise, config):
     return rollout.collect_with_advantage_gradient(self.env, self.networks, config, state, state.actor, noise)
 
-  def brute_force(self, state, noise, config):
+  def _brute_force(self, state, noise, config):
     """Differentiates every advantage by every action, and keeps each advantage by its own action, `[T, N, A]`."""
 
     def advantage(perturbation):
-      return self.collect(state, noise, config, perturbation)[1].advantage
+      return self._collect(state, noise, config, perturbation)[1].advantage
 
     jacobian = jax.jacrev(advantage)(jnp.zeros_like(noise))  # [T, N, T, N, A]
     return jnp.einsum("tntna->tna", jacobian)
@@ -94,9 +97,6 @@ class Case(types.SimpleNamespace):
 def case():
   """Point masses of episode length 5 whose window begins in the middle of an episode."""
   case = Case(envs.make("point_mass", dimension=2, episode_length=5))
-  case.collect = jax.jit(case.collect)
-  case.gradient = jax.jit(case.gradient)
-  case.brute_force = jax.jit(case.brute_force)
   environment, window = case.collect(case.state, case.noise(100), case.config)
   case.state = case.state.replace(environment=environment, episode_start=window.done[-1])
   return case
@@ -119,7 +119,7 @@ SEED = 1
 def value_by_hand(case, raw):
   statistics = case.state.observation_statistics
   obs = (raw - statistics.mean[None]) / np.sqrt(statistics.variance[None] + 1e-5)
-  return case.networks.value(case.state.target_critic, obs) * np.sqrt(2.5 + 1e-5) + 0.7
+  return case.value(case.state.target_critic, obs) * np.sqrt(2.5 + 1e-5) + 0.7
 
 
 def test_window_against_a_plain_loop(case, window):
@@ -131,7 +131,7 @@ def test_window_against_a_plain_loop(case, window):
     np.testing.assert_allclose(window.raw_observation[t], raw, rtol=1e-12)
     obs = (raw - np.asarray(statistics.mean)) / np.sqrt(np.asarray(statistics.variance) + 1e-5)
     np.testing.assert_allclose(window.observation[t], obs, rtol=1e-12, atol=1e-14)
-    mean, log_std = case.networks.policy(case.state.actor, jnp.asarray(obs))
+    mean, log_std = case.policy(case.state.actor, jnp.asarray(obs))
     np.testing.assert_allclose(window.mean[t], mean, rtol=1e-10, atol=1e-12)
     np.testing.assert_allclose(window.log_std[t], log_std, rtol=1e-10, atol=1e-12)
     np.testing.assert_allclose(window.action[t], mean + np.exp(log_std) * case.noise(SEED)[t], rtol=1e-10, atol=1e-12)
@@ -163,9 +163,7 @@ def test_the_value_of_what_was_reached_is_not_that_of_the_next_start(case, windo
 
 
 def test_advantages_are_the_windows_own(case, window):
-  expected = generalized_advantages(
-    window.reward, window.value, window.next_value, window.done, DISCOUNT, GAE_LAMBDA
-  )
+  expected = generalized_advantages(window.reward, window.value, window.next_value, window.done, DISCOUNT, GAE_LAMBDA)
   np.testing.assert_allclose(window.advantage, expected, rtol=1e-12, atol=1e-12)
   np.testing.assert_array_equal(window.segment_start[0], np.ones(NUM_ENVS))
   np.testing.assert_array_equal(window.segment_start[1:], window.done[:-1])
@@ -225,22 +223,18 @@ def test_advantage_gradient_of_lambda_zero(case):
   _, _, gradient = case.gradient(case.state, case.noise(SEED), config)
   assert np.all(np.isfinite(gradient))
   assert np.all(np.abs(gradient) > 1e-9)
-  np.testing.assert_allclose(
-    gradient, case.brute_force(case.state, case.noise(SEED), config), rtol=1e-8, atol=1e-11
-  )
+  np.testing.assert_allclose(gradient, case.brute_force(case.state, case.noise(SEED), config), rtol=1e-8, atol=1e-11)
 
 
 def test_advantage_gradient_of_a_tiny_lambda_does_not_underflow(case):
   config = case.config.replace(gae_lambda=jnp.asarray(1e-60))
   _, _, gradient = case.gradient(case.state, case.noise(SEED), config)
-  np.testing.assert_allclose(
-    gradient, case.brute_force(case.state, case.noise(SEED), config), rtol=1e-8, atol=1e-11
-  )
+  np.testing.assert_allclose(gradient, case.brute_force(case.state, case.noise(SEED), config), rtol=1e-8, atol=1e-11)
 
 
 def test_advantage_gradient_of_a_single_step(case):
   noise = case.noise(SEED)[:1]
-  _, window, gradient = case.gradient(case.state, noise, case.config)
+  _, _, gradient = case.gradient(case.state, noise, case.config)
   assert gradient.shape == (1, NUM_ENVS, 2)
   expected = case.brute_force(case.state, noise, case.config)
   assert np.all(np.abs(expected) > 1e-9)
@@ -251,7 +245,7 @@ def test_advantage_gradient_of_a_single_step(case):
 def test_advantage_gradient_is_a_total_derivative(case):
   """Central differences of each advantage by its own action, the noise held fixed and the policy reacting."""
   noise = case.noise(SEED)
-  _, window, gradient = case.gradient(case.state, noise, case.config)
+  _, _, gradient = case.gradient(case.state, noise, case.config)
   step = 1e-5
   for t in range(HORIZON):
     for a in range(2):
@@ -273,7 +267,7 @@ def test_the_window_does_not_depend_on_who_collects_it(case, window):
 
 def test_rematerialisation_changes_nothing(case):
   noise = case.noise(SEED)
-  _, window, gradient = case.gradient(case.state, noise, case.config)
+  _, _, gradient = case.gradient(case.state, noise, case.config)
   _, again, gradient_again = case.gradient(case.state, noise, case.config.replace(rematerialize=True))
   np.testing.assert_allclose(gradient_again, gradient, rtol=1e-10, atol=1e-12)
   np.testing.assert_allclose(again.advantage, window.advantage, rtol=1e-10, atol=1e-12)
@@ -283,7 +277,7 @@ def test_without_normalisation_the_values_pass_unchanged(case):
   config = case.config.replace(normalize_observations=False, normalize_values=False)
   _, window = case.collect(case.state, case.noise(SEED), config)
   np.testing.assert_array_equal(window.observation, window.raw_observation)
-  value = case.networks.value(case.state.target_critic, window.raw_observation)
+  value = case.value(case.state.target_critic, window.raw_observation)
   np.testing.assert_allclose(window.value, value, rtol=1e-10, atol=1e-12)
 
 
@@ -294,7 +288,7 @@ def test_rollout_gradient_of_a_linear_chain_by_hand():
   _, window, gradient = case.gradient(case.state, case.noise(3), case.config)
   applied = np.tanh(np.asarray(window.action[0, :, 0]))
   reached = probe.decay * probe.start + probe.gain * applied
-  slope = jax.vmap(jax.grad(lambda x: case.networks.value(case.state.target_critic, x[None])))(jnp.asarray(reached))
+  slope = jax.vmap(jax.grad(lambda x: case.value(case.state.target_critic, x[None])))(jnp.asarray(reached))
   by_applied = -2.0 * reached * probe.gain - 2.0 * probe.action_cost * applied + DISCOUNT * slope * probe.gain
   np.testing.assert_allclose(gradient[0, :, 0], by_applied * (1.0 - applied**2), rtol=1e-9)
 
@@ -313,55 +307,38 @@ def test_an_episode_that_ran_away_is_worth_nothing_and_keeps_a_finite_gradient(g
   np.testing.assert_allclose(gradient, case.brute_force(case.state, noise, case.config), rtol=1e-8)
 
 
-class TestValues:
-  """`_values` alone: what reached observations are worth, and that their derivative stays finite."""
+# Rows of the table below: what each observation reached is, and how its step ended.
+CONTINUED, TRUNCATED, TERMINATED, NOT_A_NUMBER, HUGE, INFINITE, HUGE_CONTINUED, LARGEST = range(8)
+WORTHLESS = [TERMINATED, NOT_A_NUMBER, HUGE, INFINITE]
+KEPT = [CONTINUED, TRUNCATED, HUGE_CONTINUED, LARGEST]
 
-  GOOD, TRUNCATED, TERMINATED, NAN, HUGE, INFINITE, HUGE_UNDONE, LARGEST = range(8)
 
-  @pytest.fixture(scope="class")
-  def outcome(self, case):
-    obs = jnp.asarray(np.random.default_rng(0).normal(size=(8, 1, 4)))
-    reached = np.random.default_rng(1).normal(size=(8, 1, 4))
-    reached[self.NAN, 0, 2] = np.nan
-    reached[self.HUGE, 0, 1] = -2e6
-    reached[self.INFINITE, 0, 0] = np.inf
-    reached[self.HUGE_UNDONE, 0, 1] = 2e6
-    reached[self.LARGEST, 0, 3] = 1e6
-    terminated = np.zeros((8, 1))
-    terminated[self.TERMINATED] = 1.0
-    done = np.ones((8, 1))
-    done[[self.GOOD, self.HUGE_UNDONE]] = 0.0
+def test_what_reached_observations_are_worth(case):
+  """`_values` alone: which ends are worth nothing, and that the derivative stays finite whatever was reached."""
+  obs = jnp.asarray(np.random.default_rng(0).normal(size=(8, 1, 4)))
+  reached = np.random.default_rng(1).normal(size=(8, 1, 4))
+  reached[NOT_A_NUMBER, 0, 2] = np.nan
+  reached[HUGE, 0, 1] = -2e6
+  reached[INFINITE, 0, 0] = np.inf
+  reached[HUGE_CONTINUED, 0, 1] = 2e6
+  reached[LARGEST, 0, 3] = 1e6
+  terminated = jnp.zeros((8, 1)).at[TERMINATED].set(1.0)
+  done = jnp.ones((8, 1)).at[jnp.array([CONTINUED, HUGE_CONTINUED])].set(0.0)
 
-    def next_values(reached):
-      return rollout._values(
-        case.networks, case.config, case.state, obs, reached, jnp.asarray(terminated), jnp.asarray(done)
-      )
+  def values(reached):
+    value, next_value = rollout._values(case.networks, case.config, case.state, obs, reached, terminated, done)
+    return jnp.sum(next_value), (value, next_value)
 
-    value, next_value = next_values(jnp.asarray(reached))
-    gradient = jax.grad(lambda x: jnp.sum(next_values(x)[1]))(jnp.asarray(reached))
-    return obs, reached, np.asarray(value), np.asarray(next_value)[:, 0], np.asarray(gradient)[:, 0]
+  gradient, (value, next_value) = jax.jit(jax.grad(values, has_aux=True))(jnp.asarray(reached))
 
-  def worth(self, case, obs):
-    return np.asarray(case.networks.value(case.state.target_critic, jnp.asarray(obs))) * np.sqrt(2.5 + 1e-5) + 0.7
+  def worth(observation):
+    return case.value(case.state.target_critic, jnp.asarray(observation)) * np.sqrt(2.5 + 1e-5) + 0.7
 
-  def test_values_of_observations_are_the_target_critics(self, case, outcome):
-    obs, _, value, _, _ = outcome
-    np.testing.assert_allclose(value, self.worth(case, obs), rtol=1e-12)
+  np.testing.assert_allclose(value, worth(obs), rtol=1e-12)
+  np.testing.assert_array_equal(next_value[np.array(WORTHLESS)], np.zeros((4, 1)))
+  np.testing.assert_allclose(next_value[np.array(KEPT)], worth(reached[KEPT]), rtol=1e-12)
+  assert np.all(next_value[np.array(KEPT)] != 0.0)
 
-  def test_worthless_ends(self, outcome):
-    for row in (self.TERMINATED, self.NAN, self.HUGE, self.INFINITE):
-      assert outcome[3][row] == 0.0
-
-  def test_kept_values(self, case, outcome):
-    _, reached, _, next_value, _ = outcome
-    for row in (self.GOOD, self.TRUNCATED, self.HUGE_UNDONE, self.LARGEST):
-      np.testing.assert_allclose(next_value[row], self.worth(case, reached[row])[0], rtol=1e-12)
-      assert next_value[row] != 0.0
-
-  def test_gradients(self, outcome):
-    gradient = outcome[4]
-    assert np.all(np.isfinite(gradient))
-    for row in (self.TERMINATED, self.NAN, self.HUGE, self.INFINITE):
-      np.testing.assert_array_equal(gradient[row], np.zeros(4))
-    for row in (self.GOOD, self.TRUNCATED):
-      assert np.all(gradient[row] != 0.0)
+  assert np.all(np.isfinite(gradient))
+  np.testing.assert_array_equal(gradient[np.array(WORTHLESS)], np.zeros((4, 1, 4)))
+  assert np.all(gradient[np.array([CONTINUED, TRUNCATED])] != 0.0)

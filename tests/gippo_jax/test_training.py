@@ -101,7 +101,7 @@ def test_training_does_not_depend_on_the_evaluation(case):
 
 
 def test_gippo_learns():
-  """The test of the whole, not of a part: 150 epochs on De Jong's function end a thousand times nearer to its minimum."""
+  """The test of the whole, not of a part: 150 epochs on De Jong's function end a thousand times nearer."""
   env = envs.make("dejong", dimension=2)
   config = config_of("gippo").replace(num_envs=32, horizon=1, num_epochs=150)
   config = config.replace(

@@ -1,0 +1,41 @@
+# `make train` and `make test` work on a fresh machine: they make .venv and install the project into it.
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed
+
+.PHONY: train test test-slow lint format results benchmark clean
+
+train: $(INSTALLED)
+	$(RUN) -m gippo_jax.main --config=experiments/configs/functions.py:ackley64 --workdir=runs/ackley64
+
+test: $(INSTALLED)
+	$(RUN) -m pytest -q
+
+test-slow: $(INSTALLED)
+	$(RUN) -m pytest -q -m slow
+
+lint: $(INSTALLED)
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+
+format: $(INSTALLED)
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
+
+# Every number and picture of docs/results.md.
+results: $(INSTALLED)
+	$(RUN) -m experiments.table functions --preset=paper --out=runs/table1 --docs=docs
+
+# Every number of docs/performance.md.
+benchmark: $(INSTALLED)
+	$(RUN) -m experiments.benchmark functions --out=docs/benchmark.json
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $@

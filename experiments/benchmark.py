@@ -1,0 +1,118 @@
+"""Speed of training: `python -m experiments.benchmark functions --out=FILE.json`.
+
+Every row is the command a user types, run in a process of its own: once with an empty compilation cache (cold), once
+more (warm). The numbers are the machine's; nothing else should run on it.
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Any
+
+from absl import app, flags
+from rich.console import Console
+from rich.table import Table
+
+from experiments.problems import FUNCTIONS
+
+_OUT = flags.DEFINE_string("out", None, "File for the figures as JSON.")
+_CONFIG = pathlib.Path(__file__).parent / "configs" / "functions.py"
+
+# (problem, algorithm, seeds)
+_ROWS = (
+  ("ackley64", "gippo", 1),
+  ("ackley1", "gippo", 1),
+  ("dejong1", "gippo", 1),
+  ("dejong64", "gippo", 1),
+  ("ackley64", "ppo", 1),
+  ("dejong1", "gippo", 8),
+)
+
+
+def measure(problem: str, algorithm: str, num_seeds: int) -> dict[str, Any]:
+  """Runs one command cold and warm.
+
+  Args:
+    problem: key of `FUNCTIONS`.
+    algorithm: name of the algorithm.
+    num_seeds: seeds in one compiled program.
+
+  Returns:
+    Seconds of compilation (tracing included) and of 2000 epochs, wall-clock seconds of both commands, speeds, and the
+    ratio to the authors' code, per seed.
+  """
+  with tempfile.TemporaryDirectory() as folder:
+    environment = {**os.environ, "XDG_CACHE_HOME": str(pathlib.Path(folder) / "cache")}
+    cold, cold_wall = _run(problem, algorithm, num_seeds, pathlib.Path(folder) / "cold", environment)
+    warm, warm_wall = _run(problem, algorithm, num_seeds, pathlib.Path(folder) / "warm", environment)
+  reference = FUNCTIONS[problem].reference_seconds.get(algorithm)
+  return {
+    "problem": problem,
+    "algorithm": algorithm,
+    "num_seeds": num_seeds,
+    "epochs": warm["epochs"],
+    "cold_compile_seconds": cold["compile_seconds"],
+    "warm_compile_seconds": warm["compile_seconds"],
+    "run_seconds": min(cold["run_seconds"], warm["run_seconds"]),
+    "cold_command_seconds": cold_wall,
+    "warm_command_seconds": warm_wall,
+    "epochs_per_second": max(cold["epochs_per_second"], warm["epochs_per_second"]),
+    "steps_per_second": max(cold["steps_per_second"], warm["steps_per_second"]),
+    "reference_seconds": reference and reference * num_seeds,
+    "times_faster": reference and reference * num_seeds / min(cold["run_seconds"], warm["run_seconds"]),
+    "device": warm["device"],
+    "versions": warm["versions"],
+  }
+
+
+def _run(problem, algorithm, num_seeds, workdir, environment) -> tuple[dict[str, Any], float]:
+  begin = time.monotonic()
+  subprocess.run(
+    [
+      sys.executable,
+      "-m",
+      "gippo_jax.main",
+      f"--config={_CONFIG}:{problem}",
+      f"--config.algorithm={algorithm}",
+      f"--config.num_seeds={num_seeds}",
+      f"--workdir={workdir}",
+    ],
+    env=environment,
+    stdout=subprocess.DEVNULL,
+    check=True,
+  )
+  return json.loads((workdir / "summary.json").read_text()), time.monotonic() - begin
+
+
+def main(arguments: list[str]) -> None:
+  """Measures all rows, prints the table, writes the file."""
+  if arguments[1:] != ["functions"]:
+    sys.exit("usage: python -m experiments.benchmark functions [--out=FILE.json]")
+  columns = {
+    "cold_compile_seconds": "compile, cold (s)",
+    "run_seconds": "2000 epochs (s)",
+    "warm_command_seconds": "command, warm (s)",
+    "epochs_per_second": "epochs/s",
+    "steps_per_second": "steps/s",
+    "reference_seconds": "authors' PyTorch (s)",
+    "times_faster": "times faster",
+  }
+  table = Table("problem", "algorithm", "seeds", *columns.values())
+  rows = []
+  for problem, algorithm, num_seeds in _ROWS:
+    row = measure(problem, algorithm, num_seeds)
+    rows.append(row)
+    numbers = ["-" if row[name] is None else f"{row[name]:,.1f}" for name in columns]
+    table.add_row(problem, algorithm, str(num_seeds), *numbers)
+    print(f"{problem} {algorithm} x{num_seeds}: {row['run_seconds']:.2f} s", flush=True)
+  Console(width=140).print(table)
+  if _OUT.value:
+    pathlib.Path(_OUT.value).write_text(json.dumps(rows, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+  app.run(main)
