@@ -11,13 +11,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from typing import Any
 
-from absl import app, flags
+from absl import flags
 from rich.console import Console
 from rich.table import Table
 
 from experiments.problems import FUNCTIONS
+from gippo_jax.errors import UserError
+from gippo_jax.main import console
 
 _OUT = flags.DEFINE_string("out", None, "File for the figures as JSON.")
 _CONFIG = pathlib.Path(__file__).parent / "configs" / "functions.py"
@@ -88,10 +91,10 @@ def _run(problem, algorithm, num_seeds, workdir, environment) -> tuple[dict[str,
   return json.loads((workdir / "summary.json").read_text()), time.monotonic() - begin
 
 
-def main(arguments: list[str]) -> None:
+def main(arguments: Sequence[str]) -> int:
   """Measures all rows, prints the table, writes the file."""
-  if arguments[1:] != ["functions"]:
-    sys.exit("usage: python -m experiments.benchmark functions [--out=FILE.json]")
+  if list(arguments[1:]) != ["functions"]:
+    raise UserError("usage: python -m experiments.benchmark functions [--out=FILE.json]")
   columns = {
     "cold_compile_seconds": "compile, cold (s)",
     "run_seconds": "2000 epochs (s)",
@@ -112,7 +115,8 @@ def main(arguments: list[str]) -> None:
   Console(width=140).print(table)
   if _OUT.value:
     pathlib.Path(_OUT.value).write_text(json.dumps(rows, indent=2) + "\n")
+  return 0
 
 
 if __name__ == "__main__":
-  app.run(main)
+  console(main)

@@ -9,16 +9,18 @@ import datetime
 import pathlib
 import shutil
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 from rich.console import Console
 from rich.table import Table
 
 from experiments.configs import functions
 from experiments.problems import FUNCTIONS, Problem
 from gippo_jax.errors import UserError
+from gippo_jax.main import configure_jax, console
 
 _PRESET = flags.DEFINE_enum(
   "preset", "quick", ["quick", "paper"], "quick: 3 seeds, a fifth of the epochs; paper: 5, all."
@@ -115,7 +117,6 @@ def _chosen(names: list[str] | None, known: list[str], flag: str) -> list[str]:
 
 def _run_all(out: pathlib.Path) -> dict[str, dict[str, dict]]:
   from gippo_jax.algorithms import ALGORITHMS
-  from gippo_jax.main import configure_jax
 
   problems = _chosen(_PROBLEMS.value, list(FUNCTIONS), "problems")
   algorithms = _chosen(_ALGORITHMS.value, list(ALGORITHMS), "algorithms")
@@ -136,18 +137,12 @@ def _run_all(out: pathlib.Path) -> dict[str, dict[str, dict]]:
   return results
 
 
-def main(arguments: list[str]) -> None:
+def main(arguments: Sequence[str]) -> int:
   """Runs what is missing, writes and prints the table."""
-  if arguments[1:] != ["functions"]:
-    sys.exit(
-      "usage: python -m experiments.table functions [--preset=quick|paper] [--out=DIR]; known families: functions"
-    )
+  if list(arguments[1:]) != ["functions"]:
+    raise UserError("usage: python -m experiments.table functions [--preset=quick|paper] [--out=DIR]")
   out = pathlib.Path(_OUT.value)
-  try:
-    results = _run_all(out)
-  except UserError as error:
-    print(f"error: {error}", file=sys.stderr)
-    sys.exit(2)
+  results = _run_all(out)
   seeds = len(next(iter(next(iter(results.values())).values()))["best_returns"])
   heading = (
     f"Mean of the best returns of {seeds} seeds (worst .. best seed), {_PRESETS[_PRESET.value][1]} epochs; the best "
@@ -165,7 +160,8 @@ def main(arguments: list[str]) -> None:
       for algorithm in cells:
         name = f"{problem}_{algorithm}"
         shutil.copyfile(out / name / "learning_curve.png", docs / "images" / f"{name}.png")
+  return 0
 
 
 if __name__ == "__main__":
-  app.run(main)
+  console(main)

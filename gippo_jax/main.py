@@ -8,7 +8,7 @@ For example:
 import os
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from absl import app, flags
 from ml_collections import config_flags
@@ -94,16 +94,18 @@ def _result_line(summary: dict, workdir) -> str:
   )
 
 
-def console() -> None:
-  """Entry of the command: errors of the user end in one line and exit code 2."""
+def console(run: Callable[[Sequence[str]], int] = main) -> None:
+  """Runs a command: errors of the user end in one line and exit code 2.
+
+  absl's own `app.run` is used for help alone: its errors are pages long, and it turns on the logs of other packages.
+  """
+  if any(argument in ("--help", "-h", "-help", "--helpfull") for argument in sys.argv[1:]):
+    app.run(run)
+  from gippo_jax.command_line import parse_flags
   from gippo_jax.errors import UserError
 
-  if any(argument in ("--help", "-h", "-help", "--helpfull") for argument in sys.argv[1:]):
-    app.run(main)
   try:
-    from gippo_jax.command_line import parse_flags
-
-    sys.exit(main(parse_flags(sys.argv)))
+    sys.exit(run(parse_flags(sys.argv)))
   except UserError as error:
     print(f"error: {error}", file=sys.stderr)
     sys.exit(2)

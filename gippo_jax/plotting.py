@@ -35,7 +35,7 @@ def plot_learning_curve(rows: list[dict[str, Any]], title: str, path: pathlib.Pa
       axis.legend(frameon=False)
     if logarithmic:
       axis.set_yscale("log")
-    axis.set_xlabel("environment steps per seed")
+    axis.set_xlabel("thousand environment steps per seed")
     axis.set_ylabel("mean return of the last 100 episodes" if label == "return" else label)
     axis.grid(alpha=0.3)
   figure.suptitle(title, fontsize="medium")
@@ -45,11 +45,11 @@ def plot_learning_curve(rows: list[dict[str, Any]], title: str, path: pathlib.Pa
 
 
 def _by_step(rows: list[dict[str, Any]], name: str) -> tuple[np.ndarray, np.ndarray]:
-  """Steps, and values `[steps, seeds]`; epochs in which a value is missing for a seed are left out."""
+  """Thousands of steps, and values `[steps, seeds]`; epochs in which a value is missing for a seed are left out."""
   by_step: dict[int, list[float]] = {}
   for row in rows:
     if row.get(name) is not None:
       by_step.setdefault(row["steps"], []).append(row[name])
   complete = max(len(values) for values in by_step.values())
   steps = sorted(step for step, values in by_step.items() if len(values) == complete)
-  return np.asarray(steps), np.asarray([by_step[step] for step in steps], float)
+  return np.asarray(steps) / 1000.0, np.asarray([by_step[step] for step in steps], float)

@@ -43,6 +43,11 @@ def shaken(params, key):
   )
 
 
+def real(x):
+  """A scalar of one and the same type, so that no value compiles anew."""
+  return jnp.asarray(x, jnp.float64)
+
+
 class Case(types.SimpleNamespace):
   """An environment, networks and a training state in the midst of training."""
 
@@ -208,7 +213,7 @@ def test_statistics_are_frozen_in_the_window_and_updated_after_it(case, window):
 @settings(max_examples=6, deadline=None)
 @given(seed=st.integers(0, 2**31), discount=st.floats(0.5, 1.0), gae_lambda=st.floats(0.1, 1.0))
 def test_advantage_gradient_equals_brute_force(case, seed, discount, gae_lambda):
-  config = case.config.replace(discount=jnp.asarray(discount), gae_lambda=jnp.asarray(gae_lambda))
+  config = case.config.replace(discount=real(discount), gae_lambda=real(gae_lambda))
   noise = case.noise(seed)
   _, window, gradient = case.gradient(case.state, noise, config)
   expected = case.brute_force(case.state, noise, config)
@@ -219,7 +224,7 @@ def test_advantage_gradient_equals_brute_force(case, seed, discount, gae_lambda)
 
 def test_advantage_gradient_of_lambda_zero(case):
   """Dividing by powers of `discount * lambda` would give 0/0 here."""
-  config = case.config.replace(gae_lambda=jnp.asarray(0.0))
+  config = case.config.replace(gae_lambda=real(0.0))
   _, _, gradient = case.gradient(case.state, case.noise(SEED), config)
   assert np.all(np.isfinite(gradient))
   assert np.all(np.abs(gradient) > 1e-9)
@@ -227,19 +232,19 @@ def test_advantage_gradient_of_lambda_zero(case):
 
 
 def test_advantage_gradient_of_a_tiny_lambda_does_not_underflow(case):
-  config = case.config.replace(gae_lambda=jnp.asarray(1e-60))
+  config = case.config.replace(gae_lambda=real(1e-60))
   _, _, gradient = case.gradient(case.state, case.noise(SEED), config)
   np.testing.assert_allclose(gradient, case.brute_force(case.state, case.noise(SEED), config), rtol=1e-8, atol=1e-11)
 
 
 def test_advantage_gradient_of_a_single_step(case):
   noise = case.noise(SEED)[:1]
-  _, _, gradient = case.gradient(case.state, noise, case.config)
+  _, single, gradient = case.gradient(case.state, noise, case.config)
   assert gradient.shape == (1, NUM_ENVS, 2)
   expected = case.brute_force(case.state, noise, case.config)
   assert np.all(np.abs(expected) > 1e-9)
   np.testing.assert_allclose(gradient, expected, rtol=1e-9, atol=1e-12)
-  assert window.advantage.shape == (1, NUM_ENVS)
+  assert single.advantage.shape == (1, NUM_ENVS)
 
 
 def test_advantage_gradient_is_a_total_derivative(case):
@@ -267,10 +272,10 @@ def test_the_window_does_not_depend_on_who_collects_it(case, window):
 
 def test_rematerialisation_changes_nothing(case):
   noise = case.noise(SEED)
-  _, _, gradient = case.gradient(case.state, noise, case.config)
+  _, once, gradient = case.gradient(case.state, noise, case.config)
   _, again, gradient_again = case.gradient(case.state, noise, case.config.replace(rematerialize=True))
   np.testing.assert_allclose(gradient_again, gradient, rtol=1e-10, atol=1e-12)
-  np.testing.assert_allclose(again.advantage, window.advantage, rtol=1e-10, atol=1e-12)
+  np.testing.assert_allclose(again.advantage, once.advantage, rtol=1e-10, atol=1e-12)
 
 
 def test_without_normalisation_the_values_pass_unchanged(case):
@@ -299,10 +304,10 @@ def test_an_episode_that_ran_away_is_worth_nothing_and_keeps_a_finite_gradient(g
   probe = LinearQuadratic(gain=gain, episode_length=2)
   case = Case(probe, horizon=2, normalize_observations=False, normalize_values=False)
   noise = case.noise(4)
-  _, window, gradient = case.gradient(case.state, noise, case.config)
-  np.testing.assert_array_equal(window.done, [[0.0] * NUM_ENVS, [1.0] * NUM_ENVS])
-  assert np.all((window.next_value[1] != 0.0) == keeps_value)
-  assert np.all(window.next_value[0] != 0.0)  # not done: the critic is asked whatever the size
+  _, ran_away, gradient = case.gradient(case.state, noise, case.config)
+  np.testing.assert_array_equal(ran_away.done, [[0.0] * NUM_ENVS, [1.0] * NUM_ENVS])
+  assert np.all((ran_away.next_value[1] != 0.0) == keeps_value)
+  assert np.all(ran_away.next_value[0] != 0.0)  # not done: the critic is asked whatever the size
   assert np.all(np.isfinite(gradient))
   np.testing.assert_allclose(gradient, case.brute_force(case.state, noise, case.config), rtol=1e-8)
 
