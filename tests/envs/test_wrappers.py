@@ -1,6 +1,7 @@
 """Time limit, automatic reset and batch."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -60,6 +61,7 @@ class RaisesOnce:
     return state.replace(physics=state.physics + 1)
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def run(env, state, actions):
   """States after every action, stacked."""
 
@@ -71,7 +73,6 @@ def run(env, state, actions):
 
 
 SCRIPT_LENGTH = 12
-run_script = jax.jit(lambda state, actions: run(AutoReset(TimeLimit(Scripted())), state, actions))
 
 
 @pytest.mark.parametrize("field", ["terminated", "truncated", "reward"])
@@ -116,7 +117,7 @@ def test_any_script_ends_where_plain_python_says(script):
   """Flags, counts and observations of random mixes of both kinds of ends, against a loop with plain numbers."""
   episode_length = Scripted().episode_length
   env = AutoReset(TimeLimit(Scripted()))
-  states = run_script(env.reset(jax.random.key(0)), jnp.asarray(script, jnp.float64))
+  states = run(env, env.reset(jax.random.key(0)), jnp.asarray(script, jnp.float64))
   states = jax.tree.map(np.asarray, states.replace(key=()))
   count = 0
   for t, (terminates, truncates) in enumerate(script):
@@ -188,7 +189,7 @@ def test_the_carried_key_is_not_the_one_that_drew_the_start():
 def test_starts_are_normal():
   """Over many episodes of one environment the starts have the mean and spread of the draw."""
   env = AutoReset(TimeLimit(LinearQuadratic(start=2.0, start_noise=0.5, episode_length=1)))
-  starts = jax.jit(lambda key: run(env, env.reset(key), jnp.zeros((2000, 1))).current.obs)(jax.random.key(7))[:, 0]
+  starts = run(env, env.reset(jax.random.key(7)), jnp.zeros((2000, 1))).current.obs[:, 0]
   np.testing.assert_allclose(np.mean(starts), 2.0, atol=4.0 * 0.5 / np.sqrt(2000))
   np.testing.assert_allclose(np.std(starts), 0.5, rtol=4.0 / np.sqrt(2 * 2000))
   neighbours = np.corrcoef(starts[:-1], starts[1:])[0, 1]

@@ -27,7 +27,11 @@ def networks():
 
 @pytest.fixture(scope="module")
 def parameters(networks):
-  return networks.init(jax.random.key(0), OBSERVATION_SIZE, jnp.asarray(0.0))
+  return init(networks, 0)
+
+
+def init(networks, seed, initial_log_std=0.0):
+  return jax.jit(networks.init, static_argnums=1)(jax.random.key(seed), OBSERVATION_SIZE, jnp.asarray(initial_log_std))
 
 
 def numpy_hidden(params, x):
@@ -46,11 +50,8 @@ def numpy_hidden(params, x):
 
 def shaken(params, seed):
   """Moved parameters, so that no scale is 1 and no bias 0."""
-  leaves, structure = jax.tree.flatten(params)
-  keys = jax.random.split(jax.random.key(seed), len(leaves))
-  return structure.unflatten(
-    [leaf + 0.1 * jax.random.normal(key, leaf.shape) for leaf, key in zip(leaves, keys, strict=True)]
-  )
+  rng = np.random.default_rng(seed)
+  return jax.tree.map(lambda leaf: leaf + 0.1 * rng.normal(size=leaf.shape), params)
 
 
 @pytest.mark.parametrize(
@@ -97,8 +98,8 @@ def test_parameters_are_double_where_doubles_are_on(parameters):
 
 
 def test_keys_decide_the_start(networks, parameters):
-  again = networks.init(jax.random.key(0), OBSERVATION_SIZE, jnp.asarray(0.0))
-  other = networks.init(jax.random.key(1), OBSERVATION_SIZE, jnp.asarray(0.0))
+  again = init(networks, 0)
+  other = init(networks, 1)
   jax.tree.map(np.testing.assert_array_equal, parameters, again)
   assert np.all(parameters[0]["mean"]["kernel"] != other[0]["mean"]["kernel"])
   assert np.all(parameters[1]["value"]["kernel"] != other[1]["value"]["kernel"])
@@ -107,8 +108,8 @@ def test_keys_decide_the_start(networks, parameters):
 def test_forward_pass_is_dense_elu_layer_norm(networks, parameters):
   actor, critic = shaken(parameters[0], 1), shaken(parameters[1], 2)
   obs = np.random.default_rng(0).normal(size=(4, 6, OBSERVATION_SIZE))
-  mean, log_std = networks.policy(actor, jnp.asarray(obs))
-  value = networks.value(critic, jnp.asarray(obs))
+  mean, log_std = jax.jit(networks.policy)(actor, jnp.asarray(obs))
+  value = jax.jit(networks.value)(critic, jnp.asarray(obs))
   assert mean.shape == log_std.shape == (4, 6, ACTION_SIZE)
   assert value.shape == (4, 6)
   for name, output in (("mean", mean), ("log_std", log_std)):
@@ -121,18 +122,18 @@ def test_forward_pass_is_dense_elu_layer_norm(networks, parameters):
 def test_a_constant_observation_leaves_the_actor_alive(networks, parameters):
   """With zero biases the hidden units would be equal and LayerNorm would erase them or blow up their gradient."""
   zero = jnp.zeros((OBSERVATION_SIZE,))
-  gradient = jax.grad(lambda params: jnp.sum(networks.policy(params, zero)[0]))(parameters[0])
+  gradient = jax.jit(jax.grad(lambda params: jnp.sum(networks.policy(params, zero)[0])))(parameters[0])
   norm = np.linalg.norm(gradient["dense_0"]["bias"])
   assert 1e-3 < norm < 100.0
 
 
 def test_fixed_std_does_not_depend_on_the_state():
   networks = make_networks(config_of(fixed_std=True), ACTION_SIZE)
-  actor, _ = networks.init(jax.random.key(0), OBSERVATION_SIZE, jnp.asarray(-1.5))
+  actor, _ = init(networks, 0, -1.5)
   assert set(actor) == {"dense_0", "norm_0", "dense_1", "norm_1", "mean", "log_std"}
   np.testing.assert_array_equal(actor["log_std"], np.full(ACTION_SIZE, -1.5))
   obs = jax.random.normal(jax.random.key(1), (7, OBSERVATION_SIZE))
-  mean, log_std = networks.policy(actor, obs)
+  mean, log_std = jax.jit(networks.policy)(actor, obs)
   np.testing.assert_array_equal(log_std, np.full((7, ACTION_SIZE), -1.5))
   assert np.std(mean[:, 0]) > 1e-3
   learned = actor | {"log_std": jnp.array([0.1, 0.2, 0.3])}
