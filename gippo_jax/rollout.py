@@ -150,7 +150,8 @@ def _values(networks, config, state, obs, reached, terminated, done):
   ended_badly = (done > 0) & ~usable
   reached = jnp.where(ended_badly[..., None], jnp.zeros_like(reached), reached)
   worthless = (terminated > 0) | ended_badly
-  return value_of(obs), jnp.where(worthless, 0.0, value_of(reached))
+  value, next_value = value_of(jnp.stack([obs, reached]))
+  return value, jnp.where(worthless, 0.0, next_value)
 
 
 def collect_with_advantage_gradient(

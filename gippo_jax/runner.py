@@ -88,20 +88,29 @@ def run(experiment: Experiment, env: Environment, workdir: Workdir, progress: Pr
     def save() -> None:
       checkpoints.save(workdir.checkpoint, Checkpoint(members.gather(states), epoch, seconds_so_far(), compile_seconds))
 
+    unwritten = None
     while epoch < config.num_epochs and not interrupt.requested and not diverged.all():
       length = min(chunk, members.capacity, config.num_epochs - epoch)
       chunk_begin = time.monotonic()
-      states, metrics = members.advance(states, length)
+      states, pending = members.launch(states, length)
+      # The rows of the chunk before are written while the device works on this one.
+      if unwritten:
+        recorder.write(*unwritten)
+      metrics = members.fetch(pending)
       seconds = time.monotonic() - chunk_begin
       speed = length * steps_per_epoch * len(seeds) / seconds
-      recorder.write(epoch, metrics, speed, config.num_epochs)
+      unwritten = (epoch, metrics, speed, config.num_epochs)
       epoch += length
       diverged = _diverged(metrics)
       progress.update(epoch, _shown(metrics, speed))
       chunk = max(1, min(4 * length, round(length * _CHUNK_SECONDS / max(seconds, 1e-6))))
       if time.monotonic() - last_save > options.checkpoint_seconds:
+        recorder.write(*unwritten)  # a checkpoint never runs ahead of the rows
+        unwritten = None
         save()
         last_save = time.monotonic()
+    if unwritten:
+      recorder.write(*unwritten)
 
     total_seconds = seconds_so_far()
     epochs_per_second = (epoch - started_from) / max(time.monotonic() - began_at, 1e-9)

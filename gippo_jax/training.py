@@ -5,7 +5,7 @@ sizes and switches are common. However members are arranged on the hardware, mem
 """
 
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -90,6 +90,13 @@ def prefer_map(devices: list[jax.Device]) -> bool:
   return devices[0].platform == "cpu"
 
 
+class PendingMetrics(NamedTuple):
+  """Metrics on the device: the buffers, and how many epochs they hold."""
+
+  metrics: Metrics
+  num_epochs: int
+
+
 class Members:
   """Compiled functions over `num_members` members.
 
@@ -151,15 +158,19 @@ class Members:
     """Compiles `advance`, so that its time can be told apart."""
     self._compiled = self._advance.lower(states, self.config, jnp.zeros((), jnp.int32)).compile()
 
-  def advance(self, states: Any, num_epochs: int) -> tuple[Any, Metrics]:
-    """Runs `num_epochs` epochs; the states given are consumed.
+  def launch(self, states: Any, num_epochs: int) -> tuple[Any, "PendingMetrics"]:
+    """Starts `num_epochs` epochs and returns at once; the states given are consumed.
 
     Returns:
-      States, and each metric as a NumPy array `[num_members, num_epochs]`.
+      States after the epochs, and metrics to `fetch`, both still being computed.
     """
     states, metrics = self._compiled(states, self.config, jnp.asarray(num_epochs, jnp.int32))
-    metrics = jax.device_get(metrics)
-    return states, {name: values[: self.num_members, :num_epochs] for name, values in metrics.items()}
+    return states, PendingMetrics(metrics, num_epochs)
+
+  def fetch(self, pending: "PendingMetrics") -> dict[str, np.ndarray]:
+    """Waits for a launch; each metric as an array `[num_members, num_epochs]`."""
+    metrics = jax.device_get(pending.metrics)
+    return {name: values[: self.num_members, : pending.num_epochs] for name, values in metrics.items()}
 
   def evaluate(self, states: Any, num_episodes: int) -> np.ndarray:
     """Returns of the mean action on fresh episodes, `[num_members, num_episodes]`; see `evaluation.evaluate`."""

@@ -1,7 +1,6 @@
 """Time limit, automatic reset and batch."""
 
 import dataclasses
-import functools
 
 import jax
 import jax.numpy as jnp
@@ -61,8 +60,7 @@ class RaisesOnce:
     return state.replace(physics=state.physics + 1)
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def run(env, state, actions):
+def run_traced(env, state, actions):
   """States after every action, stacked."""
 
   def step(state, action):
@@ -70,6 +68,9 @@ def run(env, state, actions):
     return state, state
 
   return jax.lax.scan(step, state, actions)[1]
+
+
+run = jax.jit(run_traced, static_argnums=0)
 
 
 SCRIPT_LENGTH = 12
@@ -216,7 +217,7 @@ def test_no_gradient_crosses_an_early_end():
   states = run(batch, first, actions)
   (ends,) = np.nonzero(states.current.terminated[:, 0])
   assert 0 < ends[0] < 10
-  jacobian = jax.jacobian(lambda actions: run(batch, first, actions).current.reward[:, 0])(actions)[:, :, 0]
+  jacobian = jax.jit(jax.jacobian(lambda actions: run(batch, first, actions).current.reward[:, 0]))(actions)[:, :, 0]
   inside, after = jacobian[: ends[0] + 1, : ends[0] + 1], jacobian[ends[0] + 1 :, : ends[0] + 1]
   assert np.all(inside[ends[0]] != 0.0)
   np.testing.assert_array_equal(after, np.zeros_like(after))
@@ -227,7 +228,7 @@ def test_no_gradient_reaches_what_a_fresh_start_was_made_of():
 
   def rewards(start):
     env = AutoReset(TimeLimit(LinearQuadratic(start=start, episode_length=2)))
-    return run(env, env.reset(jax.random.key(0)), jnp.full((4, 1), 0.3)).current.reward
+    return run_traced(env, env.reset(jax.random.key(0)), jnp.full((4, 1), 0.3)).current.reward
 
   gradient = jax.jacobian(rewards)(jnp.asarray(0.8))
   assert np.all(gradient[:2] != 0.0)

@@ -1,5 +1,7 @@
 """Start values, activation and forward pass of actor and critic."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,8 +32,13 @@ def parameters(networks):
   return init(networks, 0)
 
 
+@functools.partial(jax.jit, static_argnums=0)
+def draw(networks, key, initial_log_std):
+  return networks.init(key, OBSERVATION_SIZE, initial_log_std)
+
+
 def init(networks, seed, initial_log_std=0.0):
-  return jax.jit(networks.init, static_argnums=1)(jax.random.key(seed), OBSERVATION_SIZE, jnp.asarray(initial_log_std))
+  return draw(networks, jax.random.key(seed), jnp.asarray(initial_log_std))
 
 
 def numpy_hidden(params, x):

@@ -289,7 +289,7 @@ def test_without_normalisation_the_values_pass_unchanged(case):
   np.testing.assert_allclose(window.value, value, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize(("gain", "keeps_value"), [(0.5, True), (1e3, True), (1e9, False)])
+@pytest.mark.parametrize(("gain", "keeps_value"), [(0.5, True), (1e9, False)])
 def test_the_end_of_a_linear_chain_by_hand(gain, keeps_value):
   """A last step that the time limit cuts: every derivative fits on a line.
 

@@ -68,8 +68,10 @@ def test_members_equal_members_alone(case):
   members = Members(ENV, varied, 3, EPOCHS)
   states = members.init([7, 8, 9])
   members.compile(states)
-  states, first = members.advance(states, 1)
-  states, second = members.advance(states, EPOCHS - 1)
+  states, first = members.launch(states, 1)
+  first = members.fetch(first)
+  states, second = members.launch(states, EPOCHS - 1)
+  second = members.fetch(second)
   metrics = {name: np.concatenate([first[name], second[name]], axis=1) for name in first}
   states = members.gather(states)
   for member, seed in enumerate([7, 8, 9]):
