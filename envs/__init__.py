@@ -1,5 +1,6 @@
 """Differentiable environments behind one small contract; see `envs.base`."""
 
+import dataclasses
 from typing import Any
 
 from envs.base import Environment, State
@@ -42,4 +43,7 @@ def make(name: str, **parameters: Any) -> Environment:
     if parameter not in fields:
       allowed = ", ".join(field for field in fields if field != "name")
       raise ValueError(f"env.{parameter}: {name} has no such parameter; known: {allowed}")
+  for field in fields.values():
+    if field.name not in parameters and field.default is dataclasses.MISSING:
+      raise ValueError(f"env.{field.name}: missing; {name} needs it")
   return constructor(**parameters)

@@ -51,3 +51,13 @@ class Environment(Protocol):
   def step(self, state: State, action: jax.Array) -> State:
     """Advances one step under `action`, shape `[action_size]`."""
     ...
+
+
+def require_positive_integer(name: str, value: Any) -> None:
+  """Checks a parameter of an environment.
+
+  Raises:
+    ValueError: naming the parameter, its value and what is allowed.
+  """
+  if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+    raise ValueError(f"env.{name}: {value!r} is not allowed; allowed: an integer >= 1")

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from envs.base import State
+from envs.base import State, require_positive_integer
 
 Array = jax.Array
 
@@ -103,8 +103,7 @@ class FunctionOptimization:
   def __post_init__(self):
     if self.name not in FUNCTIONS:
       raise ValueError(f"env.name: {self.name!r} is not a function; known: {', '.join(FUNCTIONS)}")
-    if self.dimension < 1:
-      raise ValueError(f"env.dimension: {self.dimension} is out of range; allowed: an integer >= 1")
+    require_positive_integer("dimension", self.dimension)
 
   observation_size = 1
   episode_length = 1

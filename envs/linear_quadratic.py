@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from envs.base import State
+from envs.base import State, require_positive_integer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +30,9 @@ class LinearQuadratic:
   start: float = 1.0
   start_noise: float = 0.0
   episode_length: int = 8
+
+  def __post_init__(self):
+    require_positive_integer("episode_length", self.episode_length)
 
   observation_size = 1
   action_size = 1

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from envs.base import State
+from envs.base import State, require_positive_integer
 
 _START_POSITION = (0.8, -0.6, 0.4)
 _START_VELOCITY = (0.62, -0.2, 0.1)
@@ -36,10 +36,10 @@ class PointMass:
   episode_length: int = 32
 
   def __post_init__(self):
-    if not 1 <= self.dimension <= len(_START_POSITION):
-      raise ValueError(f"env.dimension: {self.dimension} is out of range; allowed: 1, 2 or 3")
-    if self.episode_length < 1:
-      raise ValueError(f"env.episode_length: {self.episode_length} is out of range; allowed: an integer >= 1")
+    require_positive_integer("dimension", self.dimension)
+    if self.dimension > len(_START_POSITION):
+      raise ValueError(f"env.dimension: {self.dimension} is not allowed; allowed: 1, 2 or 3")
+    require_positive_integer("episode_length", self.episode_length)
 
   differentiable = True
 

@@ -33,14 +33,14 @@ def generalized_advantages(
   # The two values are subtracted first: they may be a hundred times larger than the reward, whose digits float32 would
   # otherwise lose in their sum.
   delta = reward + (discount * next_value - value)
-  decay = discount * gae_lambda * (1.0 - next_start)
 
   def backward(following, step):
-    delta_t, decay_t = step
-    advantage = delta_t + decay_t * following
+    delta_t, next_start_t = step
+    # Selected, not multiplied by 0: a NaN of the next episode stays there.
+    advantage = delta_t + discount * gae_lambda * jnp.where(next_start_t > 0, 0.0, following)
     return advantage, advantage
 
-  _, advantage = jax.lax.scan(backward, jnp.zeros_like(delta[0]), (delta, decay), reverse=True)
+  _, advantage = jax.lax.scan(backward, jnp.zeros_like(delta[0]), (delta, next_start), reverse=True)
   return advantage
 
 

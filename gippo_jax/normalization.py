@@ -23,14 +23,19 @@ class RunningStatistics:
   count: jax.Array
 
   def update(self, batch: jax.Array) -> "RunningStatistics":
-    """Merges `batch`, shape `[B, ...]` (parallel variance, Chan et al. 1979)."""
+    """Merges `batch`, shape `[B, ...]` (parallel variance, Chan et al. 1979).
+
+    A batch with an entry that is not finite is left out: merged, it would stay in the statistics for good.
+    """
     size = batch.shape[0]
     batch_mean = jnp.mean(batch, axis=0)
     batch_variance = jnp.mean((batch - batch_mean[None]) ** 2, axis=0)
     count = self.count + size
     difference = batch_mean - self.mean
     squares = self.variance * self.count + batch_variance * size + difference**2 * (self.count * size / count)
-    return RunningStatistics(mean=self.mean + difference * (size / count), variance=squares / count, count=count)
+    merged = RunningStatistics(mean=self.mean + difference * (size / count), variance=squares / count, count=count)
+    usable = jnp.all(jnp.isfinite(merged.mean)) & jnp.all(jnp.isfinite(merged.variance))
+    return jax.tree.map(lambda new, old: jnp.where(usable, new, old), merged, self)
 
   def normalize(self, x: jax.Array) -> jax.Array:
     """`(x - mean) / sqrt(variance + 1e-5)`; `x` may have leading axes."""

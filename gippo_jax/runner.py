@@ -25,6 +25,7 @@ from gippo_jax.workdir import Workdir, write_json
 _CHUNK_SECONDS = 0.5
 _CHUNK_CAPACITY = 256
 _FIRST_CHUNK = 8
+_EPOCHS_TO_DIVERGE = 20
 
 
 class _Interrupt:
@@ -80,7 +81,7 @@ def run(experiment: Experiment, env: Environment, workdir: Workdir, progress: Pr
     recorder = Recorder(workdir, seeds, steps_per_epoch, options.log_interval, epoch)
     progress.start(epoch, config.num_epochs)
     started_from, began_at = epoch, time.monotonic()
-    last_save, chunk, diverged = began_at, _FIRST_CHUNK, np.zeros(len(seeds), bool)
+    last_save, chunk, lost = began_at, _FIRST_CHUNK, np.zeros(len(seeds), int)
 
     def seconds_so_far() -> float:
       return run_seconds + time.monotonic() - began_at
@@ -89,7 +90,7 @@ def run(experiment: Experiment, env: Environment, workdir: Workdir, progress: Pr
       checkpoints.save(workdir.checkpoint, Checkpoint(members.gather(states), epoch, seconds_so_far(), compile_seconds))
 
     unwritten = None
-    while epoch < config.num_epochs and not interrupt.requested and not diverged.all():
+    while epoch < config.num_epochs and not interrupt.requested and (lost < _EPOCHS_TO_DIVERGE).any():
       length = min(chunk, members.capacity, config.num_epochs - epoch)
       chunk_begin = time.monotonic()
       states, pending = members.launch(states, length)
@@ -101,7 +102,7 @@ def run(experiment: Experiment, env: Environment, workdir: Workdir, progress: Pr
       speed = length * steps_per_epoch * len(seeds) / seconds
       unwritten = (epoch, metrics, speed, config.num_epochs)
       epoch += length
-      diverged = _diverged(metrics)
+      lost = _lost_epochs(lost, metrics)
       progress.update(epoch, _shown(metrics, speed))
       chunk = max(1, min(4 * length, round(length * _CHUNK_SECONDS / max(seconds, 1e-6))))
       if time.monotonic() - last_save > options.checkpoint_seconds:
@@ -119,6 +120,7 @@ def run(experiment: Experiment, env: Environment, workdir: Workdir, progress: Pr
     progress.stop()
     recorder.close()
 
+    diverged = lost >= _EPOCHS_TO_DIVERGE
     if diverged.all():
       status = "diverged"
     else:
@@ -150,11 +152,11 @@ def run(experiment: Experiment, env: Environment, workdir: Workdir, progress: Pr
   return summary
 
 
-def _diverged(metrics: dict[str, np.ndarray]) -> np.ndarray:
-  """Which members' returns or critics are no numbers any more, `[num_members]`."""
-  has_episodes = metrics["episodes"][:, -1] > 0
-  bad_return = has_episodes & ~np.isfinite(metrics["return"][:, -1])
-  return bad_return | ~np.isfinite(metrics["critic_loss"][:, -1])
+def _lost_epochs(so_far: np.ndarray, metrics: dict[str, np.ndarray]) -> np.ndarray:
+  """Epochs in a row, up to now, whose critic loss was no finite number, `[num_members]`."""
+  for finite in np.isfinite(metrics["critic_loss"]).T:
+    so_far = np.where(finite, 0, so_far + 1)
+  return so_far
 
 
 def _shown(metrics: dict[str, np.ndarray], steps_per_second: float) -> dict[str, float]:

@@ -17,6 +17,7 @@ class ReturnTracker:
   Attributes:
     recent: ring buffer of returns, `[100]`.
     finished: number of episodes finished so far.
+    rejected: number of episodes whose return was no finite number; they are in no mean.
     mean: of the last 100 finished episodes (of all when fewer) at the end of an epoch; NaN when there are none.
     best: largest mean of the buffer at the end of an epoch; -inf before the first episode ends.
     running: return so far of each unfinished episode, `[N]`.
@@ -24,6 +25,7 @@ class ReturnTracker:
 
   recent: jax.Array
   finished: jax.Array
+  rejected: jax.Array
   mean: jax.Array
   best: jax.Array
   running: jax.Array
@@ -39,11 +41,13 @@ class ReturnTracker:
     def step(running, transition):
       reward_t, done_t = transition
       total = running + reward_t
-      return total * (1.0 - done_t), total
+      return jnp.where(done_t > 0, 0.0, total), total
 
     running, totals = jax.lax.scan(step, self.running, (reward, done))
     capacity = self.recent.shape[0]
-    ended = jnp.ravel(done) > 0
+    finite = jnp.isfinite(jnp.ravel(totals))
+    ended = (jnp.ravel(done) > 0) & finite
+    rejected = jnp.sum((jnp.ravel(done) > 0) & ~finite, dtype=jnp.int32)
     order = jnp.cumsum(ended.astype(jnp.int32))  # 1, 2, ... for the episodes in the order they ended
     # Only the last `capacity` episodes are written: two writes to one slot would race.
     written = ended & (order > order[-1] - capacity)
@@ -52,7 +56,9 @@ class ReturnTracker:
     finished = self.finished + order[-1]
     mean = jnp.sum(recent) / jnp.minimum(finished, capacity).astype(recent.dtype)
     best = jnp.where(finished > 0, jnp.fmax(self.best, mean), self.best)
-    return ReturnTracker(recent=recent, finished=finished, mean=mean, best=best, running=running)
+    return ReturnTracker(
+      recent=recent, finished=finished, rejected=self.rejected + rejected, mean=mean, best=best, running=running
+    )
 
 
 def init_return_tracker(num_envs: int, capacity: int = 100) -> ReturnTracker:
@@ -60,6 +66,7 @@ def init_return_tracker(num_envs: int, capacity: int = 100) -> ReturnTracker:
   return ReturnTracker(
     recent=jnp.zeros((capacity,)),
     finished=jnp.zeros((), jnp.int32),
+    rejected=jnp.zeros((), jnp.int32),
     mean=jnp.asarray(jnp.nan, jnp.zeros(()).dtype),
     best=jnp.asarray(-jnp.inf, jnp.zeros(()).dtype),
     running=jnp.zeros((num_envs,)),

@@ -61,13 +61,14 @@ def adapt_alpha(state: AlphaState, evidence: AlphaEvidence, config: AlphaConfig)
     The next state, and the standardised performance (by the statistics before this epoch).
   """
   shrunk, grown = state.alpha / config.update_factor, state.alpha * config.update_factor
-  left_interval = (evidence.min_determinant < 1.0 - config.determinant_interval) | (
-    evidence.max_determinant > 1.0 + config.determinant_interval
+  # Asked so that NaN, which compares false, shrinks alpha.
+  in_interval = (evidence.min_determinant >= 1.0 - config.determinant_interval) & (
+    evidence.max_determinant <= 1.0 + config.determinant_interval
   )
-  alpha = jnp.where(evidence.converged, jnp.where(left_interval, shrunk, grown), state.alpha)
+  alpha = jnp.where(evidence.converged, jnp.where(in_interval, grown, shrunk), state.alpha)
 
   standardized = state.performance.normalize(evidence.performance)
-  too_far = evidence.out_of_range_ratio > config.max_out_of_range_ratio
+  too_far = ~(evidence.out_of_range_ratio <= config.max_out_of_range_ratio)
   biased = (evidence.performance < 0.0) & (standardized < -1.0)
   alpha = jnp.where(too_far | biased, shrunk, alpha)
   return (

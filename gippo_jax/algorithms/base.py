@@ -148,7 +148,12 @@ def end_epoch(
     value_statistics=value_statistics,
     returns=returns,
   )
-  metrics |= {"return": returns.mean, "best_return": returns.best, "episodes": returns.finished}
+  metrics |= {
+    "return": returns.mean,
+    "best_return": returns.best,
+    "episodes": returns.finished,
+    "episodes_nonfinite": returns.rejected - state.returns.rejected,
+  }
   return next_state, metrics
 
 

@@ -249,11 +249,11 @@ def test_the_one_step_ends_by_the_time_limit():
   ("name", "parameters", "message"),
   [
     ("sphere", {"dimension": 2}, r"env\.name: 'sphere' is unknown; known: .*dejong"),
-    ("ackley", {"dimension": 0}, r"env\.dimension: 0 is out of range; allowed: an integer >= 1"),
-    ("ackley", {"dimension": -3}, r"env\.dimension: -3 is out of range"),
+    ("ackley", {"dimension": 0}, r"env\.dimension: 0 is not allowed; allowed: an integer >= 1"),
+    ("ackley", {"dimension": -3}, r"env\.dimension: -3 is not allowed"),
     ("ackley", {"dimension": 2, "size": 3}, r"env\.size: ackley has no such parameter; known: dimension$"),
-    ("point_mass", {"dimension": 4}, r"env\.dimension: 4 is out of range; allowed: 1, 2 or 3"),
-    ("point_mass", {"episode_length": 0}, r"env\.episode_length: 0 is out of range"),
+    ("point_mass", {"dimension": 4}, r"env\.dimension: 4 is not allowed; allowed: 1, 2 or 3"),
+    ("point_mass", {"episode_length": 0}, r"env\.episode_length: 0 is not allowed"),
     ("linear_quadratic", {"mass": 1.0}, r"env\.mass: linear_quadratic has no such parameter; known: decay"),
   ],
 )
@@ -273,3 +273,14 @@ def test_every_known_name_can_be_made(name):
   env = envs.make(name, **parameters)
   state = env.step(env.reset(jax.random.key(0)), jnp.zeros((env.action_size,)))
   assert state.obs.shape == (env.observation_size,)
+
+
+@pytest.mark.parametrize("dimension", [0, -3, 2.5, "3", True])
+def test_dimension_must_be_a_positive_integer(dimension):
+  with pytest.raises(ValueError, match="an integer >= 1"):
+    envs.make("ackley", dimension=dimension)
+
+
+def test_a_missing_parameter_is_named():
+  with pytest.raises(ValueError, match=r"env\.dimension: missing"):
+    envs.make("ackley")

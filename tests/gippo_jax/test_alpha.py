@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from gippo_jax.algorithms.alpha import AlphaEvidence, AlphaState, adapt_alpha, init_alpha
@@ -130,10 +130,12 @@ def test_start():
   converged=st.booleans(),
   determinants=st.tuples(st.floats(0.0, 3.0), st.floats(0.0, 3.0)),
   out_of_range_ratio=st.floats(0.0, 1.0),
-  performance=st.floats(-20.0, 20.0),
+  performance=st.floats(-20.0, 20.0, allow_subnormal=False),  # XLA takes a subnormal number for 0
 )
 def test_next_alpha_is_one_of_three(alpha, mean, variance, converged, determinants, out_of_range_ratio, performance):
   determinants = (min(determinants), max(determinants))
+  standardized = (performance - mean) / np.sqrt(variance + 1e-5)
+  assume(abs(standardized + 1.0) > 1e-9)  # on the edge, rounding decides
   actual = next_alpha(
     state_of(alpha, mean, variance),
     converged=converged,
@@ -143,7 +145,6 @@ def test_next_alpha_is_one_of_three(alpha, mean, variance, converged, determinan
   )
   assert any(np.isclose(actual, choice, rtol=1e-14) for choice in (alpha / FACTOR, alpha, min(alpha * FACTOR, MAXIMUM)))
   assert 0.0 < actual <= MAXIMUM
-  standardized = (performance - mean) / np.sqrt(variance + 1e-5)
   must_shrink = out_of_range_ratio > 0.5 or (performance < 0.0 and standardized < -1.0)
   within = determinants[0] >= 0.6 and determinants[1] <= 1.4
   if must_shrink or (converged and not within):

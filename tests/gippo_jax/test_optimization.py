@@ -143,7 +143,7 @@ def test_flat_gradient_is_the_gradient_in_the_order_of_the_parameters():
 def test_linear_rate(initial, final, epoch, num_epochs):
   rate = linear_rate(jnp.asarray(initial), jnp.asarray(final), jnp.asarray(epoch, jnp.int32), num_epochs)
   number = epoch + 1  # the schedule counts epochs from 1
-  np.testing.assert_allclose(rate, initial + (final - initial) * number / num_epochs, rtol=1e-12)
+  np.testing.assert_allclose(rate, initial + (final - initial) * number / num_epochs, rtol=1e-12, atol=1e-15)
 
 
 def test_linear_rate_ends_at_the_final_rate():

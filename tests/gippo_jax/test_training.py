@@ -113,3 +113,44 @@ def test_gippo_learns():
   returns = np.asarray(metrics["return"])
   assert returns[0] < -1.0
   assert returns[-1] > 1e-3 * returns[0]
+
+
+@dataclasses.dataclass(frozen=True)
+class BreaksOnce:
+  """A point mass of which a few episodes, drawn at their start, end in their first step and in NaN."""
+
+  inner = envs.make("point_mass", dimension=2, episode_length=5)
+  observation_size = 4
+  action_size = 2
+  episode_length = 5
+  differentiable = True
+
+  def reset(self, key):
+    state = self.inner.reset(key)
+    return state.replace(physics=(state.physics, jnp.zeros((), jnp.int32), jax.random.bernoulli(key, 0.02)))
+
+  def step(self, state, action):
+    physics, steps, breaks = state.physics
+    state = self.inner.step(state.replace(physics=physics), action)
+    broken = breaks & (steps == 0)
+    return state.replace(
+      physics=(state.physics, steps + 1, breaks),
+      obs=jnp.where(broken, jnp.nan, state.obs),
+      reward=jnp.where(broken, jnp.nan, state.reward),
+      terminated=jnp.where(broken, 1.0, state.terminated),
+    )
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_training_recovers_from_an_episode_that_ends_in_nan(algorithm):
+  config = config_of(algorithm).replace(num_epochs=40, num_envs=8)
+  state, metrics = jax.jit(lambda key: train(BreaksOnce(), config, key, 40))(jax.random.key(1))
+  broken = np.flatnonzero(metrics["episodes_nonfinite"])
+  whole = np.flatnonzero(np.isfinite(metrics["critic_loss"]))
+  assert 0 < len(broken) < 20
+  assert np.all(metrics["critic_nonfinite_gradients"][broken] > 0)  # counted where it happened
+  assert np.any(whole > broken[0])  # and over afterwards
+  assert set(whole) >= set(range(40)) - set(broken)
+  assert np.all(np.isfinite(metrics["return"][broken[-1] :]))
+  for leaf in jax.tree.leaves((state.actor, state.critic, state.observation_statistics, state.value_statistics)):
+    assert np.all(np.isfinite(leaf))
