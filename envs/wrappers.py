@@ -102,6 +102,11 @@ class Batch:
   env: AutoReset
   size: int
 
+  @property
+  def base(self) -> Environment:
+    """The environment inside the wrappers."""
+    return self.env.env.env
+
   def reset(self, key: jax.Array) -> EpisodeState:
     return jax.vmap(self.env.reset)(jax.random.split(key, self.size))
 

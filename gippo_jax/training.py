@@ -84,8 +84,8 @@ def member_devices(num_members: int) -> list[jax.Device]:
 def prefer_map(devices: list[jax.Device]) -> bool:
   """Whether a device runs its members one after the other (`lax.map`) rather than in one batch (`vmap`).
 
-  On a CPU a batch of small matrix products gains nothing over one after the other, and a retry under `vmap` lasts until
-  the slowest member's; on an accelerator one member leaves the device idle. docs/performance.md has the measurements.
+  On a CPU each member then runs the program of a single run, and its retries end when its own succeed; under `vmap`
+  they last until the slowest member's. On an accelerator one member leaves the device idle.
   """
   return devices[0].platform == "cpu"
 

@@ -47,14 +47,7 @@ class Algorithm(NamedTuple):
 
 def networks_of(env: Any, config: Config) -> Networks:
   """Networks for `env`, a batch of environments."""
-  return make_networks(config, base_environment(env).action_size)
-
-
-def base_environment(env: Any) -> Any:
-  """The unwrapped environment inside `env`."""
-  while hasattr(env, "env"):
-    env = env.env
-  return env
+  return make_networks(config, env.base.action_size)
 
 
 def init_state(env: Any, config: Config, key: jax.Array, init_algorithm: Callable[[Any], Any]) -> TrainingState:
@@ -70,7 +63,7 @@ def init_state(env: Any, config: Config, key: jax.Array, init_algorithm: Callabl
     The state; the target critic equals the critic.
   """
   key, network_key, environment_key = jax.random.split(key, 3)
-  size = base_environment(env).observation_size
+  size = env.base.observation_size
   actor, critic = networks_of(env, config).init(network_key, size, config.actor.initial_log_std)
   environment = env.reset(environment_key)
   return TrainingState(
@@ -94,7 +87,7 @@ def begin_epoch(env: Any, config: Config, state: TrainingState, draws: Draws | N
   key, noise_key, other_key = jax.random.split(state.key, 3)
   if draws is not None:
     return key, draws
-  shape = (config.horizon, config.num_envs, base_environment(env).action_size)
+  shape = (config.horizon, config.num_envs, env.base.action_size)
   return key, Draws(jax.random.normal(noise_key, shape), other_key)
 
 
