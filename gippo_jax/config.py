@@ -138,6 +138,32 @@ class AdamConfig:
 
 
 @struct.dataclass
+class LRConfig:
+  """The likelihood-ratio step."""
+
+  learning_rate: float = real(1e-3, "Adam rate of the first epoch", minimum=0)
+  final_learning_rate: float = real(1e-5, "rate of the last epoch, reached linearly", minimum=0)
+
+
+@struct.dataclass
+class RPConfig:
+  """The reparameterisation step."""
+
+  learning_rate: float = real(1e-3, "Adam rate of the first epoch", minimum=0)
+  final_learning_rate: float = real(1e-5, "rate of the last epoch, reached linearly", minimum=0)
+
+
+@struct.dataclass
+class LRPConfig:
+  """The step on both estimators, weighted by their inverse variances."""
+
+  learning_rate: float = real(1e-3, "Adam rate of the first epoch", minimum=0)
+  final_learning_rate: float = real(1e-5, "rate of the last epoch, reached linearly", minimum=0)
+  num_variance_samples: int = integer(16, "single-sample gradients that measure an estimator's variance", minimum=2)
+  max_gradient_entries: int = integer(512, "leading entries of a gradient that enter its variance", minimum=1)
+
+
+@struct.dataclass
 class AlphaConfig:
   """GI-PPO's alpha-policy and the adaptation of alpha."""
 
@@ -185,14 +211,17 @@ class RetryConfig:
 class Config:
   """All hyper-parameters of a training run; the argument of every compiled function."""
 
-  algorithm: str = choice("gippo", ("gippo", "ppo"), "training algorithm")
+  algorithm: str = choice("gippo", ("lr", "rp", "ppo", "lrp", "gippo"), "training algorithm")
   num_envs: int = integer(64, "environments stepped side by side", minimum=1)
   horizon: int = integer(
     1, "steps per environment and epoch; also the length of backpropagation through time", minimum=1
   )
   num_epochs: int = integer(2000, "epochs of training", minimum=1)
   discount: float = real(0.99, "discount per step", above=0, maximum=1)
-  gae_lambda: float = real(0.95, "lambda of the advantages", minimum=0, maximum=1)
+  gae_lambda: float = real(0.95, "lambda of the advantages and of the critic's targets", minimum=0, maximum=1)
+  actor_gae_lambda: float = real(
+    0.95, "lambda in the objective that RP and LR+RP differentiate; with 1 RP is SHAC", minimum=0, maximum=1
+  )
   normalize_observations: bool = switch(True, "running statistics of observations")
   normalize_values: bool = switch(True, "the critic predicts normalised returns")
   normalize_advantages: bool = switch(True, "advantages of policy losses are standardised over the window")
@@ -202,6 +231,9 @@ class Config:
   actor: ActorConfig = group(ActorConfig)
   critic: CriticConfig = group(CriticConfig)
   adam: AdamConfig = group(AdamConfig)
+  lr: LRConfig = group(LRConfig)
+  rp: RPConfig = group(RPConfig)
+  lrp: LRPConfig = group(LRPConfig)
   alpha: AlphaConfig = group(AlphaConfig)
   ppo: PPOConfig = group(PPOConfig)
   retry: RetryConfig = group(RetryConfig)
@@ -215,6 +247,7 @@ class RunConfig:
   num_seeds: int = integer(1, "seeds trained together in one compiled program", minimum=1)
   log_interval: int = integer(10, "every so many epochs a row of metrics is written", minimum=1)
   checkpoint_seconds: float = real(30.0, "least time between checkpoints", minimum=0)
+  gradient_probe: bool = switch(True, "refuse an environment whose rewards show no gradient at start-up")
   evaluation_episodes: int = integer(128, "episodes of the final evaluation", minimum=1)
 
 

@@ -51,15 +51,19 @@ def main(arguments: Sequence[str]) -> int:
     raise UserError(f"config.{error}") from None
 
   workdir = Workdir(_WORKDIR.value or pathlib.Path("runs") / experiment.label)
-  workdir.open(experiment.to_dict())
+  workdir.check(experiment.to_dict())
   summary = workdir.finished_summary()
   if summary is not None:
     print(f"{workdir.path} holds this run, {summary['status']}; nothing to do.")
   else:
     configure_jax(experiment.run.num_seeds)
+    from gippo_jax.differentiability import probe_gradients
     from gippo_jax.progress import default_progress
     from gippo_jax.runner import run
 
+    if experiment.run.gradient_probe:
+      probe_gradients(env, experiment.config)
+    workdir.open(experiment.to_dict())
     summary = run(experiment, env, workdir, default_progress())
   print(_result_line(summary, workdir))
   return 130 if summary["status"] == "interrupted" else 0

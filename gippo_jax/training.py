@@ -15,6 +15,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 import envs
 from gippo_jax.algorithms import ALGORITHMS, Algorithm
 from gippo_jax.config import Config, traced
+from gippo_jax.differentiability import require_differentiable
 from gippo_jax.evaluation import evaluate
 
 Metrics = dict[str, jax.Array]
@@ -24,7 +25,12 @@ _EVALUATION_STREAM = 0x6576616C
 
 
 def make_algorithm(env: envs.Environment, config: Config) -> Algorithm:
-  """The configured algorithm on `config.num_envs` copies of `env`."""
+  """The configured algorithm on `config.num_envs` copies of `env`.
+
+  Raises:
+    UserError: when the algorithm needs gradients and the environment says it has none.
+  """
+  require_differentiable(env, config)
   return ALGORITHMS[config.algorithm](envs.vectorize(env, config.num_envs))
 
 

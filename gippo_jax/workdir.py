@@ -25,6 +25,18 @@ class Workdir:
     self.tensorboard = self.path / "tensorboard"
     self.learning_curve = self.path / "learning_curve.png"
 
+  def check(self, config: dict[str, Any]) -> None:
+    """Touches nothing.
+
+    Args:
+      config: the experiment as plain data.
+
+    Raises:
+      UserError: when the folder holds a run with another configuration.
+    """
+    if self.config.exists():
+      self._check_same(json.loads(json.dumps(config)))
+
   def open(self, config: dict[str, Any]) -> None:
     """Makes the folder if needed and writes `config.json`.
 
@@ -34,9 +46,8 @@ class Workdir:
     Raises:
       UserError: when the folder holds a run with another configuration, or cannot be written; nothing is touched.
     """
+    self.check(config)
     config = json.loads(json.dumps(config))
-    if self.config.exists():
-      self._check_same(config)
     try:
       self.path.mkdir(parents=True, exist_ok=True)
       write_json(self.config, config)

@@ -1,8 +1,9 @@
 """Training algorithms, one file each; `ALGORITHMS` maps the configuration's name to the constructor."""
 
-from gippo_jax.algorithms import gippo, ppo
+from gippo_jax.algorithms import gippo, lr, lrp, ppo, rp
 from gippo_jax.algorithms.base import Algorithm, Draws
 
-ALGORITHMS = {"gippo": gippo.make, "ppo": ppo.make}
+# In the order of the paper's tables.
+ALGORITHMS = {"lr": lr.make, "rp": rp.make, "ppo": ppo.make, "lrp": lrp.make, "gippo": gippo.make}
 
 __all__ = ["ALGORITHMS", "Algorithm", "Draws"]

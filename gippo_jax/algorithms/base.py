@@ -25,10 +25,13 @@ class Draws(NamedTuple):
   Attributes:
     noise: `eps` of every action, `[T, N, A]`.
     key: for whatever else the algorithm draws.
+    permutation: order of the environment-major samples, `[N * T]`; `None` is drawn from `key` by the algorithm that
+      needs one (LR+RP).
   """
 
   noise: jax.Array
   key: jax.Array
+  permutation: jax.Array | None = None
 
 
 class Algorithm(NamedTuple):

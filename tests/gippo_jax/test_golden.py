@@ -16,7 +16,7 @@ import envs
 from gippo_jax.algorithms import ALGORITHMS, Draws
 from gippo_jax.algorithms.base import networks_of
 from gippo_jax.config import Config, traced
-from gippo_jax.rollout import collect_with_advantage_gradient
+from gippo_jax.rollout import collect, collect_with_advantage_gradient
 
 GOLDEN = pathlib.Path(os.environ.get("GIPPO_JAX_GOLDEN", pathlib.Path(__file__).parents[1] / "golden"))
 TRACES = sorted(path for path in GOLDEN.glob("*/*.npz") if path.stem in ALGORITHMS)
@@ -54,7 +54,7 @@ def config_of(case: dict) -> Config:
   """Our configuration of a trace's."""
   c = case["config"]
   base = Config()
-  ppo_rate = c["actor_learning_rate"]
+  actor_rate = c["actor_learning_rate"]
   return traced(
     base.replace(
       algorithm=case["algorithm"],
@@ -63,6 +63,7 @@ def config_of(case: dict) -> Config:
       num_epochs=c["max_epochs"],
       discount=c["gamma"],
       gae_lambda=c["tau"],
+      actor_gae_lambda=c["tau"],
       normalize_observations=c["normalize_input"],
       normalize_values=c["normalize_value"],
       normalize_advantages=c["normalize_advantage"],
@@ -77,6 +78,9 @@ def config_of(case: dict) -> Config:
         target_decay=c["target_critic_alpha"],
       ),
       adam=base.adam.replace(beta1=c["betas"][0], beta2=c["betas"][1]),
+      lr=base.lr.replace(learning_rate=actor_rate),
+      rp=base.rp.replace(learning_rate=actor_rate),
+      lrp=base.lrp.replace(learning_rate=actor_rate),
       alpha=base.alpha.replace(
         initial=c["gi"]["alpha"],
         maximum=c["gi"]["max_alpha"],
@@ -87,7 +91,7 @@ def config_of(case: dict) -> Config:
         num_steps=c["gi"]["num_iter"],
       ),
       ppo=base.ppo.replace(
-        learning_rate=ppo_rate,
+        learning_rate=actor_rate,
         clip_range=c["ppo"]["e_clip"],
         minibatch_size=c["ppo"]["minibatch_size"],
         num_passes=c["ppo"]["mini_epochs"],
@@ -149,7 +153,10 @@ def test_trace(path):
   compare = Comparison(data)
   for epoch in range(case["epochs"]):
     at = f"epoch_{epoch}"
-    draws = Draws(noise=jnp.asarray(data["noise"][epoch]), key=draws_key(data, at))
+    draws = Draws(noise=jnp.asarray(data["noise"][epoch]), key=jax.random.key(0))
+    if f"{at}/lrp_permutation" in data.files:
+      draws = draws._replace(permutation=jnp.asarray(data[f"{at}/lrp_permutation"]))
+      compare.unseen.discard(f"{at}/lrp_permutation")
     compare_window(compare, at, window_of(env, config, state, draws))
     state, metrics = update(state, config, draws)
     compare_state(compare, at, state, config)
@@ -157,20 +164,17 @@ def test_trace(path):
       if f"{at}/metrics/{theirs}" in data.files:
         compare(f"{at}/metrics/{theirs}", metrics[ours])
     if f"{at}/metrics/info_actor_lr" in data.files:
-      compare(f"{at}/metrics/info_actor_lr", metrics["ppo_learning_rate"])
+      of_ppo = case["algorithm"] in ("ppo", "gippo")
+      compare(f"{at}/metrics/info_actor_lr", metrics["ppo_learning_rate" if of_ppo else "actor_learning_rate"])
   assert not compare.failures, "\n".join(compare.failures)
   assert not compare.unseen, f"recorded but not compared: {sorted(compare.unseen)}"
 
 
-def draws_key(data, at):
-  del data, at
-  return jax.random.key(0)
-
-
 def window_with_gradient(env, config, state, draws):
   networks = networks_of(env, config)
-  _, window, gradient = collect_with_advantage_gradient(env, networks, config, state, state.actor, draws.noise)
-  return window, gradient
+  if config.algorithm != "gippo":
+    return collect(env, networks, config, state, state.actor, draws.noise)[1], None
+  return collect_with_advantage_gradient(env, networks, config, state, state.actor, draws.noise)[1:]
 
 
 def compare_window(compare, at, window_and_gradient):

@@ -1,0 +1,136 @@
+"""LR+RP: both estimators weighted by their inverse variances (after Parmas et al., PIPPS, ICML 2018).
+
+The variances are measured every epoch from gradients of single samples: LR's by `vmap(grad)` over samples of the
+window, RP's by one `vmap`ped pull-back through the window, a cotangent for each segment.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+
+from gippo_jax import rollout
+from gippo_jax.algorithms.base import Algorithm, environment_major, policy_advantage
+from gippo_jax.algorithms.gradient_step import Estimate, gradient_step_algorithm
+from gippo_jax.algorithms.lr import lr_loss
+from gippo_jax.algorithms.rp import bootstrapped_returns
+from gippo_jax.config import Config
+from gippo_jax.networks import Networks
+from gippo_jax.optimization import value_and_flat_gradient
+from gippo_jax.rollout import Window
+
+_SMALLEST_VARIANCE = 1e-8
+
+
+class Estimator(NamedTuple):
+  """What one of the two estimators says.
+
+  Attributes:
+    loss: scalar.
+    gradient: by the flattened actor, `[P]`.
+    variance: trace of the sample covariance of single-sample gradients; NaN with a single sample.
+  """
+
+  loss: jax.Array
+  gradient: jax.Array
+  variance: jax.Array
+
+
+def leading_entries(config: Config, actor: Any) -> jax.Array:
+  """The first `max_gradient_entries` numbers of a parameter tree, in the order the authors' code has them.
+
+  A learned log-std vector comes first; then, layer by layer, the weight as `[out, in]` row by row, the bias, the
+  LayerNorm's scale and bias; then the mean head and the log-std head.
+  """
+
+  def dense(parameters):
+    return [parameters["kernel"].T, parameters["bias"]]
+
+  leaves = [actor["log_std"]] if config.actor.fixed_std else []
+  for index in range(len(config.actor.units)):
+    norm = actor[f"norm_{index}"]
+    leaves += [*dense(actor[f"dense_{index}"]), norm["scale"], norm["bias"]]
+  leaves += dense(actor["mean"])
+  if not config.actor.fixed_std:
+    leaves += dense(actor["log_std"])
+  flat = jnp.concatenate([leaf.reshape(-1) for leaf in leaves])
+  return flat[: config.lrp.max_gradient_entries]
+
+
+def total_variance(samples: jax.Array, used: jax.Array) -> jax.Array:
+  """Trace of the unbiased sample covariance.
+
+  Args:
+    samples: `[S, P]`.
+    used: which samples count, `[S]`; NaN comes of fewer than two.
+  """
+  weight = used.astype(samples.dtype)[:, None]
+  count = jnp.sum(weight)
+  mean = jnp.sum(weight * samples, axis=0, keepdims=True) / count
+  return jnp.sum(weight * (samples - mean) ** 2) / (count - 1.0)
+
+
+def estimate_lr(networks: Networks, config: Config, actor: Any, window: Window, permutation: jax.Array) -> Estimator:
+  """LR's loss, gradient, and variance from the first samples of the permuted, environment-major window."""
+  samples = jax.tree.map(
+    environment_major, (window.observation, window.action, policy_advantage(config, window.advantage))
+  )
+  loss, gradient = value_and_flat_gradient(lambda actor: lr_loss(networks, actor, *samples))(actor)
+  chosen = permutation[: config.lrp.num_variance_samples]
+
+  def sample_gradient(sample):
+    return leading_entries(config, jax.grad(lambda actor: lr_loss(networks, actor, *sample))(actor))
+
+  gradients = jax.vmap(sample_gradient)(jax.tree.map(lambda x: x[chosen], samples))
+  return Estimator(loss, gradient, total_variance(gradients, jnp.ones(chosen.shape, bool)))
+
+
+def estimate_rp(
+  env: Any, networks: Networks, config: Config, state: Any, noise: jax.Array
+) -> tuple[Any, Window, Estimator]:
+  """The window, with RP's loss, gradient, and variance from its first segments in the order (step, environment)."""
+
+  def losses_of(actor):
+    environment, window = rollout.collect(env, networks, config, state, actor, noise)
+    return -bootstrapped_returns(config, window).reshape(-1), (environment, window)
+
+  losses, pull_back, (environment, window) = jax.vjp(losses_of, state.actor, has_aux=True)
+  start = window.segment_start.reshape(-1)
+  share = start / jnp.sum(start)
+  num_samples = min(config.lrp.num_variance_samples, start.size)
+  (first,) = jnp.nonzero(start > 0, size=num_samples, fill_value=start.size)
+  # The gradient of the mean rides along as one more row, so that the window is differentiated once.
+  cotangents = jnp.concatenate([share[None], jax.nn.one_hot(first, start.size, dtype=start.dtype)])
+  (gradients,) = jax.vmap(pull_back)(cotangents)
+  gradient, _ = ravel_pytree(jax.tree.map(lambda x: x[0], gradients))
+  samples = jax.vmap(lambda tree: leading_entries(config, tree))(jax.tree.map(lambda x: x[1:], gradients))
+  loss = jnp.sum(jnp.where(start > 0, losses, 0.0) * share)
+  return environment, window, Estimator(loss, gradient, total_variance(samples, first < start.size))
+
+
+def likelihood_ratio_weight(lr: Estimator, rp: Estimator) -> jax.Array:
+  """Inverse-variance weight `k_lr = V_rp / (V_lr + V_rp)` (Eq. 15).
+
+  A window of a single segment has no RP variance; both estimators then count half.
+  """
+  weight = rp.variance / (lr.variance + rp.variance + _SMALLEST_VARIANCE)
+  return jnp.where(jnp.isfinite(weight), weight, 0.5)
+
+
+def make(env: Any) -> Algorithm:
+  """LR+RP on `env`, a batch of environments."""
+
+  def estimate(networks, config, state, draws):
+    environment, window, rp = estimate_rp(env, networks, config, state, draws.noise)
+    permutation = draws.permutation
+    if permutation is None:
+      permutation = jax.random.permutation(draws.key, config.num_envs * config.horizon)
+    lr = estimate_lr(networks, config, state.actor, window, permutation)
+    weight = likelihood_ratio_weight(lr, rp)
+    loss = weight * lr.loss + (1.0 - weight) * rp.loss
+    gradient = weight * lr.gradient + (1.0 - weight) * rp.gradient
+    metrics = {"lr_weight": weight, "lr_variance": lr.variance, "rp_variance": rp.variance}
+    return Estimate(environment, window, loss, gradient, metrics)
+
+  return gradient_step_algorithm(env, estimate, lambda config: config.lrp, needs_environment_gradients=True)
