@@ -5,13 +5,13 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 
-.PHONY: train test test-slow lint format results benchmark clean
+.PHONY: train test test-slow lint format table1 benchmark clean
 
 train: $(INSTALLED)
 	$(RUN) -m gippo_jax.main --config=experiments/configs/functions.py:ackley64 --workdir=runs/ackley64
 
 test: $(INSTALLED)
-	$(RUN) -m pytest -q
+	$(RUN) -m pytest -q -n auto
 
 test-slow: $(INSTALLED)
 	$(RUN) -m pytest -q -m slow
@@ -24,13 +24,14 @@ format: $(INSTALLED)
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
 
-# Every number and picture of docs/results.md.
-results: $(INSTALLED)
+# The paper's Table 1 and its figures: every number and picture of docs/results.md, and the README's.
+table1: $(INSTALLED)
 	$(RUN) -m experiments.table functions --preset=paper --out=runs/table1 --docs=docs
+	$(RUN) -m experiments.figures functions --runs=runs/table1 --out=docs/images
 
 # Every number of docs/performance.md.
 benchmark: $(INSTALLED)
-	$(RUN) -m experiments.benchmark functions --out=docs/benchmark.json
+	$(RUN) -m experiments.benchmark functions --docs=docs
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -1,166 +1,210 @@
 """The paper's tables again: `python -m experiments.table functions --preset=paper --out=DIR`.
 
 Trains every (problem, algorithm) pair, all seeds of a pair in one compiled program, each pair in a folder of its own
-with the files of a single run. Pairs that are finished are not run again; an interrupted one resumes.
+with the files of a single run. Pairs that are finished are not run again; an interrupted one resumes. The table holds
+every pair that the folder has.
 """
 
 import csv
 import datetime
+import json
 import pathlib
 import shutil
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
-import numpy as np
 from absl import flags
 from rich.console import Console
-from rich.table import Table
 
-from experiments.configs import functions
-from experiments.problems import FUNCTIONS, Problem
+from experiments import table_text
+from experiments.documents import replace_block
+from experiments.problems import ALGORITHM_LABELS, FAMILIES, Family
+from experiments.results import Results, cell_of, compare_with_paper, improvements
+from experiments.table_progress import TableProgress
 from gippo_jax.errors import UserError
 from gippo_jax.main import configure_jax, console
+from gippo_jax.parsing import Experiment, parse
+from gippo_jax.workdir import Workdir, write_json, write_text
 
-_PRESET = flags.DEFINE_enum(
-  "preset", "quick", ["quick", "paper"], "quick: 3 seeds, a fifth of the epochs; paper: 5, all."
-)
+_PRESET = flags.DEFINE_string("preset", "quick", "quick: 3 seeds, a fifth of the epochs; paper: the paper's budget.")
 _ALGORITHMS = flags.DEFINE_list("algorithms", None, "Algorithms; all by default.")
 _PROBLEMS = flags.DEFINE_list("problems", None, "Problems; all by default.")
 _SEEDS = flags.DEFINE_integer("seeds", None, "Number of seeds; the preset's by default.", lower_bound=1)
-_OUT = flags.DEFINE_string("out", "runs/table_functions", "Folder for the runs and the table.")
-_DOCS = flags.DEFINE_string("docs", None, "Documentation folder that table and pictures are copied to.")
+_OUT = flags.DEFINE_string("out", None, "Folder for the runs and the table. Default: runs/table_FAMILY.")
+_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Remove what --out holds of another setup.")
+_DOCS = flags.DEFINE_string("docs", None, "Documentation folder whose table, and README's, are renewed.")
 
-_PRESETS = {"quick": (3, 400), "paper": (5, 2000)}
+
+class Pair(NamedTuple):
+  """One cell of the table, to be trained."""
+
+  problem: str
+  algorithm: str
+  experiment: Experiment
+  workdir: Workdir
+
+  @property
+  def name(self) -> str:
+    """For people."""
+    return f"{self.problem} {self.algorithm}"
 
 
-def run_pair(problem: Problem, algorithm: str, num_seeds: int, num_epochs: int, folder: pathlib.Path) -> dict[str, Any]:
-  """Trains one cell of the table, or reads it when it is finished.
+def pairs_of(
+  family: Family, problems: Sequence[str], algorithms: Sequence[str], num_seeds: int, share: float, out: pathlib.Path
+) -> Iterator[Pair]:
+  """The pairs of a table with their configurations and folders."""
+  for problem in problems:
+    for algorithm in algorithms:
+      config = family.get_config(family.problems[problem].argument)
+      config.algorithm = algorithm
+      config.num_seeds = num_seeds
+      config.num_epochs = max(1, round(share * config.num_epochs))
+      yield Pair(problem, algorithm, parse(config), Workdir(out / f"{problem}_{algorithm}"))
+
+
+def clear_other_setups(pairs: Sequence[Pair], family_name: str, out: pathlib.Path, overwrite: bool) -> None:
+  """Makes sure that `out` holds nothing of another setup.
+
+  Args:
+    pairs: all that may lie in the folder, trained now or not.
+    family_name: of the table.
+    out: the folder.
+    overwrite: remove such runs instead of refusing.
+
+  Raises:
+    UserError: when there are such runs and `overwrite` is not set.
+  """
+  reasons = []
+  present = table_of(out)
+  if present is not None and present.get("family") != family_name:
+    reasons.append(f"{out} holds a table of another family, {present.get('family')!r}")
+  for pair in pairs:
+    try:
+      pair.workdir.check(pair.experiment.to_dict())
+    except UserError as error:
+      reasons.append(str(error).removeprefix("--workdir: ").split("; allowed")[0])
+      if overwrite:
+        shutil.rmtree(pair.workdir.path)
+  if reasons and not overwrite:
+    raise UserError(f"--out: {reasons[0]}; allowed: another folder, or --overwrite to remove what is there")
+
+
+def table_of(out: pathlib.Path) -> dict[str, Any] | None:
+  """The table that `out` holds, as written by `write`; `None` when there is none that can be read."""
+  try:
+    table = json.loads((out / "table.json").read_text())
+  except (OSError, ValueError):
+    return None
+  return table if isinstance(table, dict) else None
+
+
+def train(pair: Pair, progress: TableProgress) -> dict[str, Any]:
+  """Trains a pair, or reads it when it is finished.
 
   Returns:
     The run's summary.
   """
+  finished = pair.workdir.finished_summary()
+  if finished:
+    return finished
   import envs
-  from gippo_jax.parsing import parse
-  from gippo_jax.progress import NoProgress
   from gippo_jax.runner import run
-  from gippo_jax.workdir import Workdir
 
-  config = functions.get_config(problem.argument)
-  config.algorithm = algorithm
-  config.num_seeds = num_seeds
-  config.num_epochs = num_epochs
-  experiment = parse(config)
-  workdir = Workdir(folder)
-  workdir.open(experiment.to_dict())
-  return workdir.finished_summary() or run(experiment, envs.make(**experiment.env), workdir, NoProgress())
+  pair.workdir.open(pair.experiment.to_dict())
+  return run(pair.experiment, envs.make(**pair.experiment.env), pair.workdir, progress.of_run(pair.name))
 
 
-def cell_of(summary: dict[str, Any], paper: float | None) -> dict[str, Any]:
-  """What the table keeps of a run."""
-  best = np.asarray(summary["best_return"], float)
-  return {
-    "best_returns": summary["best_return"],
-    "final_returns": summary["final_return"],
-    "evaluation_returns": summary["evaluation_return"],
-    "mean": float(best.mean()),
-    "paper": paper,
-    "seconds": summary["compile_seconds"] + summary["run_seconds"],
-    "status": summary["status"],
-  }
+def collect(family: Family, pairs: Sequence[Pair]) -> Results:
+  """Cells of all pairs that are finished."""
+  results: Results = {}
+  for pair in pairs:
+    summary = pair.workdir.finished_summary()
+    if summary:
+      cell = cell_of(summary, family.problems[pair.problem].paper.get(pair.algorithm))
+      results.setdefault(pair.problem, {})[pair.algorithm] = cell
+  return results
 
 
-def markdown(results: dict[str, dict[str, dict]], heading: str) -> str:
-  """The table in Markdown: our mean and the worst and best seed, the paper's number below."""
-  algorithms = list(next(iter(results.values())))
-  lines = [heading, "", "| problem | " + " | ".join(algorithms) + " |", "|---" * (len(algorithms) + 1) + "|"]
-  for problem, cells in results.items():
-    winner = max(cells, key=lambda name: cells[name]["mean"])
-    texts = []
-    for algorithm, cell in cells.items():
-      mean = f"**{cell['mean']:.3g}**" if algorithm == winner else f"{cell['mean']:.3g}"
-      low, high = min(cell["best_returns"]), max(cell["best_returns"])
-      texts.append(f"{mean} ({low:.3g} .. {high:.3g}); paper {cell['paper']:.3g}")
-    lines.append(f"| {problem} | " + " | ".join(texts) + " |")
-  return "\n".join(lines) + "\n"
-
-
-def write(results: dict[str, dict[str, dict]], heading: str, out: pathlib.Path) -> None:
+def write(family_name: str, results: Results, caption: str, out: pathlib.Path) -> None:
   """Writes `table.json`, `table.md` and `table.csv`."""
-  from gippo_jax.workdir import write_json, write_text
-
-  write_json(out / "table.json", {"results": results})
-  write_text(out / "table.md", markdown(results, heading))
+  family = FAMILIES[family_name]
+  rows = compare_with_paper(family, results)
+  write_json(
+    out / "table.json",
+    {
+      "family": family_name,
+      "caption": caption,
+      "results": results,
+      "rows": rows,
+      "improvements": improvements(results),
+    },
+  )
+  write_text(out / "table.md", f"{caption}\n\n{table_text.markdown(family, results)}")
   with (out / "table.csv").open("w", newline="") as file:
-    writer = csv.writer(file)
-    writer.writerow(["problem", "algorithm", "mean_best_return", "paper", "seconds", "status"])
-    for problem, cells in results.items():
-      for algorithm, cell in cells.items():
-        writer.writerow([problem, algorithm, *(cell[name] for name in ("mean", "paper", "seconds", "status"))])
+    csv.writer(file).writerows(table_text.csv_rows(results))
 
 
-def show(results: dict[str, dict[str, dict]]) -> None:
-  """Prints the table, ours over the paper's."""
-  algorithms = list(next(iter(results.values())))
-  table = Table("problem", *algorithms, title="mean of the best returns (paper's below)")
-  for problem, cells in results.items():
-    table.add_row(problem, *(f"{cell['mean']:.3g}\n[dim]{cell['paper']:.3g}[/dim]" for cell in cells.values()))
-  Console().print(table)
+def renew_documents(family_name: str, results: Results, caption: str, out: pathlib.Path, docs: pathlib.Path) -> None:
+  """Puts the table into `docs/results.md` and the README beside `docs`, and keeps `table.json` there."""
+  family = FAMILIES[family_name]
+  shutil.copyfile(out / "table.json", docs / f"table_{family_name}.json")
+  block = f"table {family_name}"
+  replace_block(docs / "results.md", block, f"{caption}\n\n{table_text.markdown(family, results)}")
+  replace_block(docs.parent / "README.md", block, table_text.short_markdown(family, results))
+
+
+def main(arguments: Sequence[str]) -> int:
+  """Trains what is missing, writes and prints the table."""
+  if len(arguments) != 2 or arguments[1] not in FAMILIES:
+    given = " ".join(arguments[1:]) or "nothing"
+    raise UserError(f"python -m experiments.table: {given!r} is no family of problems; allowed: {', '.join(FAMILIES)}")
+  family_name = arguments[1]
+  family = FAMILIES[family_name]
+  problems = _chosen(_PROBLEMS.value, list(family.problems), "problems")
+  algorithms = _chosen(_ALGORITHMS.value, list(ALGORITHM_LABELS), "algorithms")
+  (preset_name,) = _chosen([_PRESET.value], list(family.presets), "preset")
+  preset = family.presets[preset_name]
+  num_seeds = _SEEDS.value or preset.num_seeds
+  out = pathlib.Path(_OUT.value or f"runs/table_{family_name}")
+
+  every = list(pairs_of(family, list(family.problems), list(ALGORITHM_LABELS), num_seeds, preset.share_of_epochs, out))
+  clear_other_setups(every, family_name, out, _OVERWRITE.value)
+  chosen = [pair for pair in every if pair.problem in problems and pair.algorithm in algorithms]
+  configure_jax(num_seeds)
+  screen = Console(width=None if sys.stdout.isatty() else 160)
+  with TableProgress(screen, len(chosen)) as progress:
+    for pair in chosen:
+      summary = train(pair, progress)
+      if summary["status"] == "interrupted":
+        screen.print("Interrupted; the same command goes on from here.")
+        return 130
+      cell = cell_of(summary, family.problems[pair.problem].paper.get(pair.algorithm))
+      progress.advance(
+        f"{pair.name}: {table_text.number(cell['mean'])} (paper {table_text.number(cell['paper'])}), "
+        f"{cell['seconds']:.0f} s"
+      )
+
+  results = collect(family, every)
+  epochs = sorted({cell["epochs"] for cells in results.values() for cell in cells.values()})
+  caption = (
+    f"Mean of the best returns of {num_seeds} seeds with its 95 % bootstrap interval, inter-quartile mean (IQM), and "
+    f"the paper's number; {' or '.join(map(str, epochs))} epochs; the best mean of a row in bold. Made on "
+    f"{datetime.date.today()} by `python -m experiments.table {family_name} --preset={preset_name}`."
+  )
+  write(family_name, results, caption, out)
+  screen.print(table_text.terminal(family, results))
+  screen.print(f"Files in {out}: table.json, table.md, table.csv, and a folder for each pair.")
+  if _DOCS.value:
+    renew_documents(family_name, results, caption, out, pathlib.Path(_DOCS.value))
+  return 0
 
 
 def _chosen(names: list[str] | None, known: list[str], flag: str) -> list[str]:
   for name in names or []:
     if name not in known:
-      raise UserError(f"--{flag}: {name!r} is unknown; known: {', '.join(known)}")
+      raise UserError(f"--{flag}: {name!r} is unknown; allowed: {', '.join(known)}")
   return names or known
-
-
-def _run_all(out: pathlib.Path) -> dict[str, dict[str, dict]]:
-  from gippo_jax.algorithms import ALGORITHMS
-
-  problems = _chosen(_PROBLEMS.value, list(FUNCTIONS), "problems")
-  algorithms = _chosen(_ALGORITHMS.value, list(ALGORITHMS), "algorithms")
-  num_seeds, num_epochs = _PRESETS[_PRESET.value]
-  num_seeds = _SEEDS.value or num_seeds
-  configure_jax(num_seeds)
-  results = {}
-  for problem in problems:
-    for algorithm in algorithms:
-      summary = run_pair(FUNCTIONS[problem], algorithm, num_seeds, num_epochs, out / f"{problem}_{algorithm}")
-      if summary["status"] == "interrupted":
-        sys.exit(130)
-      cell = cell_of(summary, FUNCTIONS[problem].paper.get(algorithm))
-      results.setdefault(problem, {})[algorithm] = cell
-      print(
-        f"{problem} {algorithm}: {cell['mean']:.4g} (paper {cell['paper']:.4g}), {cell['seconds']:.0f} s", flush=True
-      )
-  return results
-
-
-def main(arguments: Sequence[str]) -> int:
-  """Runs what is missing, writes and prints the table."""
-  if list(arguments[1:]) != ["functions"]:
-    raise UserError("usage: python -m experiments.table functions [--preset=quick|paper] [--out=DIR]")
-  out = pathlib.Path(_OUT.value)
-  results = _run_all(out)
-  seeds = len(next(iter(next(iter(results.values())).values()))["best_returns"])
-  heading = (
-    f"Mean of the best returns of {seeds} seeds (worst .. best seed), {_PRESETS[_PRESET.value][1]} epochs; the best "
-    f"algorithm of a row in bold. Made on {datetime.date.today()} by `python -m experiments.table functions "
-    f"--preset={_PRESET.value}`."
-  )
-  write(results, heading, out)
-  show(results)
-  if _DOCS.value:
-    docs = pathlib.Path(_DOCS.value)
-    (docs / "images").mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(out / "table.md", docs / "table_functions.md")
-    shutil.copyfile(out / "table.json", docs / "table_functions.json")
-    for problem, cells in results.items():
-      for algorithm in cells:
-        name = f"{problem}_{algorithm}"
-        shutil.copyfile(out / name / "learning_curve.png", docs / "images" / f"{name}.png")
-  return 0
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The table command end to end, on a small budget."""
+"""The table and figure commands end to end, on a small budget."""
 
 import json
 import os
@@ -6,35 +6,109 @@ import pathlib
 import subprocess
 import sys
 
+import pytest
+
 ROOT = pathlib.Path(__file__).parents[2]
 
 
-def run(tmp_path, *arguments):
-  environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
-  command = [sys.executable, "-m", "experiments.table", *arguments]
-  return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+  environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path_factory.mktemp("cache")), "PYTHONPATH": str(ROOT)}
+
+  def run(module, *arguments):
+    command = [sys.executable, "-m", f"experiments.{module}", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
+
+  return run
 
 
-def test_a_table_of_one_cell_and_again(tmp_path):
-  arguments = ("functions", "--problems=dejong1", "--algorithms=ppo", "--seeds=2", f"--out={tmp_path / 'out'}")
-  first = run(tmp_path, *arguments)
-  assert first.returncode == 0, first.stderr
-  cell = json.loads((tmp_path / "out" / "table.json").read_text())["results"]["dejong1"]["ppo"]
-  assert len(cell["best_returns"]) == len(cell["final_returns"]) == 2
-  assert cell["status"] == "finished"
-  assert cell["mean"] == sum(cell["best_returns"]) / 2
-  assert "dejong1" in (tmp_path / "out" / "table.md").read_text()
-  summary = tmp_path / "out" / "dejong1_ppo" / "summary.json"
-  written = summary.stat().st_mtime_ns
-  assert run(tmp_path, *arguments).returncode == 0
-  assert summary.stat().st_mtime_ns == written  # a finished pair is not run again
-  other = run(tmp_path, *arguments[:3], "--seeds=3", arguments[4])
-  assert other.returncode == 2
-  assert "num_seeds = 2" in other.stderr
+@pytest.fixture(scope="module")
+def table(run, tmp_path_factory):
+  """A table of two cells: its folder, arguments and process."""
+  out = tmp_path_factory.mktemp("table")
+  arguments = ("functions", "--problems=dejong1", "--algorithms=gippo,rp", "--seeds=2", f"--out={out}")
+  return out, arguments, run("table", *arguments)
 
 
-def test_unknown_names_are_refused(tmp_path):
-  process = run(tmp_path, "functions", "--problems=mars", f"--out={tmp_path / 'out'}")
+def test_a_table_of_two_cells(table):
+  out, _, process = table
+  assert process.returncode == 0, process.stderr
+  cells = json.loads((out / "table.json").read_text())["results"]["dejong1"]
+  assert list(cells) == ["rp", "gippo"]  # in the paper's order
+  for cell in cells.values():
+    assert len(cell["best_returns"]) == len(cell["final_returns"]) == 2
+    assert cell["status"] == "finished"
+    assert cell["mean"] == sum(cell["best_returns"]) / 2
+    assert cell["interval"][0] <= cell["mean"] <= cell["interval"][1]
+  winner = max(cells, key=lambda name: cells[name]["mean"])
+  label = {"rp": "RP", "gippo": "GI-PPO"}[winner]
+  assert f"**{cells[winner]['mean']:.3g}**" in (out / "table.md").read_text()
+  assert f"best here {label}" in (out / "table.md").read_text()
+  assert f"{cells[winner]['mean']:.3g}*" in process.stdout
+  header, *rows = (out / "table.csv").read_text().splitlines()
+  assert header.startswith("problem,algorithm,mean,iqm")
+  assert len(rows) == 2
+
+
+def test_finished_pairs_are_not_run_again(run, table):
+  out, arguments, _ = table
+  summaries = [out / f"dejong1_{name}" / "summary.json" for name in ("rp", "gippo")]
+  written = [path.stat().st_mtime_ns for path in summaries]
+  assert run("table", "functions", "--problems=dejong1", "--algorithms=rp", *arguments[3:]).returncode == 0
+  assert [path.stat().st_mtime_ns for path in summaries] == written
+  # The table keeps what the folder has, not only what was asked for this time.
+  assert list(json.loads((out / "table.json").read_text())["results"]["dejong1"]) == ["rp", "gippo"]
+
+
+def test_another_setup_is_refused_unless_overwritten(run, table, tmp_path):
+  out, arguments, _ = table
+  before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+  process = run("table", *arguments[:3], "--seeds=3", arguments[4])
   assert process.returncode == 2
-  assert "known: dejong1, dejong64, ackley1, ackley64" in process.stderr
-  assert not (tmp_path / "out").exists()
+  assert process.stderr.count("\n") == 1
+  assert "num_seeds = 2, asked for 3" in process.stderr
+  assert "--overwrite" in process.stderr
+  assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+  copy = tmp_path / "copy"
+  subprocess.run(["cp", "-r", out, copy], check=True)
+  (copy / "notes.txt").write_text("mine")
+  process = run(
+    "table", "functions", "--problems=dejong1", "--algorithms=rp", "--seeds=1", f"--out={copy}", "--overwrite"
+  )
+  assert process.returncode == 0, process.stderr
+  results = json.loads((copy / "table.json").read_text())["results"]
+  assert list(results["dejong1"]) == ["rp"]
+  assert len(results["dejong1"]["rp"]["best_returns"]) == 1
+  assert (copy / "notes.txt").read_text() == "mine"
+
+
+def test_the_figures_of_a_table(run, table):
+  out, _, _ = table
+  process = run("figures", "functions", f"--out={out}")
+  assert process.returncode == 0, process.stderr
+  for name in ("alpha_policies", "learning_curves", "alpha"):
+    assert (out / f"functions_{name}.png").stat().st_size > 20_000
+    assert "<svg" in (out / f"functions_{name}.svg").read_text()
+  svg = (out / "functions_learning_curves.svg").read_bytes()
+  assert run("figures", "functions", f"--out={out}").returncode == 0
+  assert (out / "functions_learning_curves.svg").read_bytes() == svg
+
+
+@pytest.mark.parametrize(
+  ("arguments", "words"),
+  [
+    (("table", "functions", "--problems=mars"), "allowed: dejong1, dejong64, ackley1, ackley64"),
+    (("table", "functions", "--algorithms=sarsa"), "allowed: lr, rp, ppo, lrp, gippo"),
+    (("table", "functions", "--preset=huge"), "allowed: quick, paper"),
+    (("table", "chess"), "'chess' is no family of problems; allowed: functions"),
+    (("figures", "chess"), "'chess' is no family of problems; allowed: functions"),
+    (("figures", "functions", "--runs=/nowhere"), "/nowhere holds no runs of functions"),
+  ],
+)
+def test_bad_arguments_end_in_one_line(run, tmp_path, arguments, words):
+  process = run(*arguments, f"--out={tmp_path / 'out'}")
+  assert process.returncode == 2
+  assert process.stderr.count("\n") == 1
+  assert words in process.stderr
+  assert not list(tmp_path.rglob("*.json"))

@@ -1,0 +1,70 @@
+"""The paper's figures again: `python -m experiments.figures functions --out=DIR`, as PNG and SVG.
+
+`alpha_policies` needs no training; `learning_curves` and `alpha` are drawn from the runs of a table
+(`python -m experiments.table functions`), which are looked for in `--runs`.
+"""
+
+import pathlib
+from collections.abc import Sequence
+
+from absl import flags
+
+from experiments.figure_alpha_policies import draw_alpha_policies
+from experiments.figure_curves import draw_alpha, draw_learning_curves, runs_of
+from experiments.problems import FAMILIES
+from gippo_jax.errors import UserError
+from gippo_jax.main import console
+
+_OUT = flags.DEFINE_string("out", "runs/figures", "Folder for the pictures.")
+_RUNS = flags.DEFINE_string(
+  "runs", None, "Folder of the table whose runs are drawn. Default: --out if it holds one, else runs/table_FAMILY."
+)
+
+
+def save(figure, out: pathlib.Path, name: str) -> None:
+  """Writes a figure as PNG and SVG."""
+  out.mkdir(parents=True, exist_ok=True)
+  for suffix in ("png", "svg"):
+    # No date and fixed identifiers: drawing again gives the same file.
+    metadata = {"Date": None} if suffix == "svg" else None
+    figure.savefig(out / f"{name}.{suffix}", dpi=150, metadata=metadata)
+
+
+def main(arguments: Sequence[str]) -> int:
+  """Draws all figures of a family."""
+  if len(arguments) != 2 or arguments[1] not in FAMILIES:
+    given = " ".join(arguments[1:]) or "nothing"
+    raise UserError(
+      f"python -m experiments.figures: {given!r} is no family of problems; allowed: {', '.join(FAMILIES)}"
+    )
+  import matplotlib
+
+  matplotlib.rcParams["svg.hashsalt"] = "gippo_jax"
+
+  family_name, family = arguments[1], FAMILIES[arguments[1]]
+  out = pathlib.Path(_OUT.value)
+  default = out if (out / "table.json").exists() else pathlib.Path(f"runs/table_{family_name}")
+  runs = pathlib.Path(_RUNS.value or default)
+  prefix = f"{family_name}_"
+  drawn = []
+  if family_name == "functions":
+    save(draw_alpha_policies(), out, f"{prefix}alpha_policies")
+    drawn.append("alpha_policies")
+  curves = runs_of(family, runs, "return")
+  if not curves:
+    raise UserError(
+      f"--runs: {runs} holds no runs of {family_name}; allowed: the folder of a table, made by "
+      f"python -m experiments.table {family_name} --out={runs}"
+    )
+  save(draw_learning_curves(family, curves), out, f"{prefix}learning_curves")
+  drawn.append("learning_curves")
+  with_alpha = runs_of(family, runs, "alpha")
+  if with_alpha:
+    save(draw_alpha(family, with_alpha), out, f"{prefix}alpha")
+    drawn.append("alpha")
+  print(f"{', '.join(drawn)} (png and svg) in {out}")
+  return 0
+
+
+if __name__ == "__main__":
+  console(main)
