@@ -1,5 +1,7 @@
 """The environment contract: a pure `reset`/`step` pair over a typed state."""
 
+import math
+from collections.abc import Iterable
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -61,3 +63,27 @@ def require_positive_integer(name: str, value: Any) -> None:
   """
   if not isinstance(value, int) or isinstance(value, bool) or value < 1:
     raise ValueError(f"env.{name}: {value!r} is not allowed; allowed: an integer >= 1")
+
+
+def require_positive_real(name: str, value: Any, maximum: float = math.inf) -> None:
+  """Checks a parameter of an environment; a traced value passes.
+
+  Raises:
+    ValueError: naming the parameter, its value and what is allowed.
+  """
+  if isinstance(value, jax.Array):
+    return
+  is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+  if not is_number or not math.isfinite(value) or not 0 < value <= maximum:
+    bound = "" if maximum == math.inf else f" and <= {maximum:g}"
+    raise ValueError(f"env.{name}: {value!r} is not allowed; allowed: a finite number > 0{bound}")
+
+
+def require_choice(name: str, value: Any, allowed: Iterable[str]) -> None:
+  """Checks a parameter of an environment.
+
+  Raises:
+    ValueError: naming the parameter, its value and what is allowed.
+  """
+  if value not in tuple(allowed):
+    raise ValueError(f"env.{name}: {value!r} is not allowed; allowed: {', '.join(allowed)}")
