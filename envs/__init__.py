@@ -7,11 +7,17 @@ from envs.base import Environment, State
 from envs.functions import FUNCTIONS, FunctionOptimization
 from envs.linear_quadratic import LinearQuadratic
 from envs.point_mass import PointMass
+from envs.traffic import PaceCar, Ring
 from envs.wrappers import vectorize
 
 __all__ = ["Environment", "State", "known", "make", "vectorize"]
 
-_CLASSES = {"point_mass": PointMass, "linear_quadratic": LinearQuadratic}
+_CLASSES = {
+  "point_mass": PointMass,
+  "linear_quadratic": LinearQuadratic,
+  "pace_car": PaceCar,
+  "ring": Ring,
+}
 
 
 def known() -> list[str]:

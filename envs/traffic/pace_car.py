@@ -70,8 +70,8 @@ class PaceCar:
       the next two fields count.
     num_lanes: number of lanes.
     vehicles_per_lane: IDM vehicles in each lane.
-    lane_membership: "hard": an IDM vehicle follows the pace car if that is in its lane (the paper's). "soft": it does so
-      by a weight that changes smoothly with the pace car's lateral position (`road.lane_weights`).
+    lane_membership: "hard": an IDM vehicle follows the pace car if that is in its lane (the paper's). "soft": it does
+      so by a weight that changes smoothly with the pace car's lateral position (`road.lane_weights`).
     lane_softness: half the width of that change in m, above 0, at most 2; unused with "hard".
     episode_length: time limit in steps.
     time_step: s.

@@ -70,8 +70,8 @@ def leaders_in_lane(x: Array, speed: Array) -> tuple[Array, Array]:
     speed: m/s, same shape.
 
   Returns:
-    Distance of the centres in m (`FREE_GAP + VEHICLE_LENGTH` where nobody leads) and the approach rate in m/s (0 there),
-    same shape.
+    Distance of the centres in m (`FREE_GAP + VEHICLE_LENGTH` where nobody leads) and the approach rate in m/s (0 where
+    nobody leads), same shape.
   """
   size = x.shape[1]
   nobody = jnp.full_like(x, FREE_GAP + VEHICLE_LENGTH), jnp.zeros_like(x)
