@@ -13,6 +13,17 @@ import envs
 from envs.traffic import Ring, idm
 
 DRIVERS = Ring(control="idm")
+CONTROLLED = Ring()
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def reset(env, seed):
+  return env.reset(jax.random.key(seed))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def start(env, circumference, displacement, speed):
+  return env.start(circumference, displacement, speed)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 3))
@@ -29,9 +40,9 @@ def rollout(env, state, actions, every=1):
 
 def equilibrium(circumference, displacement=0.0):
   """Uniform flow at its equilibrium speed; the displacement is a sine of one period."""
-  speed = idm.equilibrium_speed(DRIVERS.idm, jnp.asarray(circumference / 22 - 5.0))
+  speed = jax.jit(idm.equilibrium_speed)(DRIVERS.idm, jnp.asarray(circumference / 22 - 5.0))
   shape = jnp.asarray(np.sin(2 * np.pi * np.arange(22) / 22))
-  return DRIVERS.start(jnp.asarray(circumference), displacement * shape, jnp.full((22,), speed)), speed
+  return start(DRIVERS, jnp.asarray(circumference), displacement * shape, jnp.full((22,), speed)), speed
 
 
 @pytest.mark.parametrize("circumference", [220.0, 260.0])
@@ -44,7 +55,7 @@ def test_uniform_flow_runs_at_the_equilibrium_speed(circumference):
 
 def test_flow_from_rest_reaches_the_equilibrium_speed():
   state, speed = equilibrium(230.0)
-  state = DRIVERS.start(jnp.asarray(230.0), jnp.zeros(22), jnp.zeros(22))
+  state = start(DRIVERS, jnp.asarray(230.0), jnp.zeros(22), jnp.zeros(22))
   states = rollout(DRIVERS, state, jnp.zeros((600, 1)), 600)
   np.testing.assert_allclose(states.physics.speed[-1], speed, rtol=1e-3)
 
@@ -71,17 +82,17 @@ def test_a_roomy_ring_is_far_more_stable():
 @settings(max_examples=20)
 @given(seed=st.integers(0, 1000))
 def test_drivers_neither_collide_nor_reverse_and_the_ring_stays_closed(seed):
-  state = DRIVERS.reset(jax.random.key(seed))
+  state = reset(DRIVERS, seed)
   states = rollout(DRIVERS, state, jnp.zeros((600, 1)), 20)
   assert np.all(states.physics.speed >= 0.0)
   assert not np.any(states.terminated)
-  distances = jax.vmap(DRIVERS.distances)(states.physics)
+  distances = jax.jit(jax.vmap(DRIVERS.distances))(states.physics)
   assert np.all(distances > 5.0)
   np.testing.assert_allclose(np.sum(distances, axis=1), state.physics.circumference, rtol=1e-12)
 
 
 def test_reset_draws_circumference_and_places():
-  states = jax.vmap(Ring().reset)(jax.random.split(jax.random.key(0), 500))
+  states = jax.jit(jax.vmap(CONTROLLED.reset))(jax.random.split(jax.random.key(0), 500))
   circumference = np.asarray(states.physics.circumference)
   assert 220.0 <= circumference.min() < 225.0
   assert 265.0 < circumference.max() <= 270.0
@@ -94,16 +105,16 @@ def test_reset_draws_circumference_and_places():
 def test_observation_and_reward():
   env = Ring(max_acceleration=2.0)
   speed = jnp.linspace(3.0, 6.0, 22)
-  state = env.start(jnp.asarray(264.0), jnp.zeros(22), speed)
+  state = start(env, jnp.asarray(264.0), jnp.zeros(22), speed)
   np.testing.assert_allclose(state.obs, [3.0 / 15, (speed[1] - 3.0) / 15, 12.0 / 270.0], rtol=1e-12)
-  reached = env.step(state, jnp.array([-0.5]))
+  reached = jax.jit(env.step)(state, jnp.array([-0.5]))
   np.testing.assert_allclose(reached.physics.speed[0], 3.0 - 0.1 * 1.0, rtol=1e-12)
   np.testing.assert_allclose(reached.reward, 0.2 * np.mean(reached.physics.speed) - 4.0 * 1.0, rtol=1e-12)
 
 
 def test_a_collision_ends_the_episode_without_reward():
-  env = Ring()
-  states = rollout(env, env.start(jnp.asarray(230.0), jnp.zeros(22), jnp.zeros(22)), jnp.ones((300, 1)))
+  env = CONTROLLED
+  states = rollout(env, start(env, jnp.asarray(230.0), jnp.zeros(22), jnp.zeros(22)), jnp.ones((300, 1)))
   first = int(np.argmax(states.terminated))
   assert first > 0
   assert states.terminated[first] == states.physics.collision[first] == 1.0
@@ -112,21 +123,22 @@ def test_a_collision_ends_the_episode_without_reward():
 
 
 def test_unusable_actions_do_no_harm_and_gradients_are_finite():
-  env = Ring()
-  state = env.reset(jax.random.key(0))
+  env = CONTROLLED
+  state = reset(env, 0)
   actions = jnp.full((60, 1), 0.3).at[3].set(jnp.nan).at[5].set(-jnp.inf)
   states = rollout(env, state, actions)
   assert states.physics.replaced_actions[-1] == 2
   assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(states))
-  gradient = jax.grad(lambda actions: jnp.sum(rollout(env, state, actions).reward))(actions)
+  gradient = jax.jit(jax.grad(lambda actions: jnp.sum(rollout(env, state, actions).reward)))(actions)
   assert np.all(np.isfinite(gradient))
   assert np.all(gradient[:3] != 0.0)
   assert gradient[3] == gradient[5] == 0.0
 
 
 def test_the_action_of_a_ring_of_drivers_does_nothing():
-  state = DRIVERS.reset(jax.random.key(0))
-  first, second = (DRIVERS.step(state, jnp.array([action])) for action in (0.0, 1.0))
+  state = reset(DRIVERS, 0)
+  step = jax.jit(DRIVERS.step)
+  first, second = (step(state, jnp.array([action])) for action in (0.0, 1.0))
   np.testing.assert_array_equal(first.obs, second.obs)
   assert first.reward == second.reward
 

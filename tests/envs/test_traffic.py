@@ -72,7 +72,7 @@ def test_returns_of_constant_actions(scenario, cases):
   """Values of the authors' simulator."""
   env = TimeLimit(PaceCar(scenario))
   actions = jnp.asarray([[action] * 1000 for action, *_ in cases], jnp.float64)
-  states = jax.vmap(lambda actions: rollout(env, env.reset(jax.random.key(3)), actions))(actions)
+  states = jax.vmap(lambda actions: rollout(env, jax.jit(env.reset)(jax.random.key(3)), actions))(actions)
   for index, (_, expected, length, reason) in enumerate(cases):
     done = np.maximum(states.terminated, states.truncated)[index] > 0
     assert np.argmax(done) + 1 == length
@@ -171,18 +171,18 @@ def test_mirrored_lanes_give_mirrored_episodes(membership):
 
 def test_unusable_actions_do_no_harm():
   env = PaceCar("b")
-  actions = jnp.full((5, 2), 0.1).at[1, 0].set(jnp.nan).at[2, 1].set(jnp.inf).at[3].set(jnp.nan)
+  actions = jnp.full((12, 2), 0.1).at[1, 0].set(jnp.nan).at[2, 1].set(jnp.inf).at[3].set(jnp.nan)
   states = rollout(env, start(env, pace_car=(70.0, 0.5, 0.1, 5.0)), actions)
-  np.testing.assert_array_equal(states.physics.replaced_actions, [0, 1, 2, 4, 4])
+  np.testing.assert_array_equal(states.physics.replaced_actions, [0, 1, 2] + [4] * 9)
   assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(states))
   assert np.all(np.isfinite(gradient_of_return(env, start(env), actions)))
   clean = rollout(env, start(env, pace_car=(70.0, 0.5, 0.1, 5.0)), jnp.nan_to_num(actions, nan=0.0, posinf=1.0))
   np.testing.assert_array_equal(states.obs, clean.obs)
 
 
-@pytest.mark.parametrize("membership", ["hard", "soft"])
-def test_gradients_of_random_episodes_are_finite(membership):
-  batch = envs.vectorize(PaceCar("c", lane_membership=membership), 16)
+def test_gradients_of_random_episodes_are_finite():
+  """Soft membership; the golden traces do it for the hard one."""
+  batch = envs.vectorize(soft(), 16)
 
   @jax.jit
   @jax.grad
@@ -196,7 +196,7 @@ def test_gradients_of_random_episodes_are_finite(membership):
 
 def test_a_failure_in_the_last_step_is_paid_as_failure_and_counted_as_time_limit():
   env = TimeLimit(PaceCar("a", episode_length=40))
-  states = rollout(env, env.reset(jax.random.key(0)), jnp.ones((40, 2)))
+  states = rollout(env, jax.jit(env.reset)(jax.random.key(0)), jnp.ones((40, 2)))
   assert (states.reward[-1], states.terminated[-1], states.truncated[-1]) == (-1.0, 0.0, 1.0)
   assert states.physics.inner.out_of_lane[-1] == 1.0
 

@@ -1,0 +1,45 @@
+"""Traffic: `traffic.py:pace_car_N` with N lanes (1, 2, 3, 4, 10: the paper's scenarios a to e), and `traffic.py:ring`.
+
+The numbers are those of the paper's runs, which are the same for all scenarios; the ring, which the paper does not have,
+takes them too.
+"""
+
+from ml_collections import ConfigDict
+
+from gippo_jax.errors import UserError
+from gippo_jax.parsing import default_config
+
+_SCENARIOS = {"pace_car_1": "a", "pace_car_2": "b", "pace_car_3": "c", "pace_car_4": "d", "pace_car_10": "e"}
+
+
+def get_config(argument: str = "pace_car_2") -> ConfigDict:
+  """Configuration of one problem.
+
+  Args:
+    argument: `pace_car_` and the number of lanes, or `ring`.
+
+  Raises:
+    UserError: for an unknown problem.
+  """
+  if argument != "ring" and argument not in _SCENARIOS:
+    raise UserError(f"traffic.py:{argument}: no such problem; known: {', '.join(_SCENARIOS)}, ring")
+
+  config = default_config()
+  if argument == "ring":
+    config.env.name = "ring"
+    config.env.num_vehicles = 22
+  else:
+    config.env.name = "pace_car"
+    config.env.scenario = _SCENARIOS[argument]
+    config.env.lane_membership = "hard"
+  config.num_envs = 64
+  config.horizon = 32
+  config.num_epochs = 500
+  config.normalize_values = False
+  config.actor.units = (512, 64, 64)
+  config.critic.units = (64, 64)
+  config.alpha.initial = 0.1
+  config.alpha.learning_rate = 1e-5
+  config.ppo.learning_rate = 3e-4
+  config.ppo.minibatch_size = 2048
+  return config
