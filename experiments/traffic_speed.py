@@ -1,9 +1,9 @@
 """Speed of the pace-car environments: `python -m experiments.traffic_speed [--out=FILE.json] [--scenarios=abcde]`.
 
 Steps per second of a batch in float32 under random actions, with time limit and automatic reset: forward, and forward
-with the gradient of the summed rewards by all actions. Each figure is the best of several timings of many calls, so that
-other work on the machine counts as little as possible. Beside it stand the steps per second of the authors' PyTorch on
-one thread of a machine like the one this project's figures come from.
+with the gradient of the summed rewards by all actions. Each figure is the best of several timings of many calls, so
+that other work on the machine counts as little as possible. Beside it stand the steps per second of the authors'
+PyTorch on one thread of a machine like the one this project's figures come from.
 """
 
 import json
@@ -52,8 +52,8 @@ def rollout(batch: envs.wrappers.Batch, state: Any, actions: jax.Array) -> tuple
   return jnp.sum(rewards), state
 
 
-def compile_both(scenario: str, num_envs: int, horizon: int) -> tuple[Any, Any, Any, jax.Array]:
-  """Compiles a window.
+def prepare(scenario: str, num_envs: int, horizon: int) -> tuple[Any, Any, Any, jax.Array]:
+  """Lowers the programs of a window.
 
   Args:
     scenario: letter of the scenario.
@@ -61,7 +61,7 @@ def compile_both(scenario: str, num_envs: int, horizon: int) -> tuple[Any, Any, 
     horizon: steps per window.
 
   Returns:
-    The forward program, the one with the gradient, a start state and random actions.
+    The forward program and the one with the gradient, to be compiled, a start state and random actions.
   """
   batch = envs.vectorize(envs.make("pace_car", scenario=scenario), num_envs)
   state = jax.jit(batch.reset)(jax.random.key(0))
@@ -71,7 +71,7 @@ def compile_both(scenario: str, num_envs: int, horizon: int) -> tuple[Any, Any, 
     return rollout(batch, state, actions)
 
   gradient = jax.value_and_grad(forward, has_aux=True)
-  programs = [jax.jit(function).lower(actions, state).compile() for function in (forward, gradient)]
+  programs = [jax.jit(function).lower(actions, state) for function in (forward, gradient)]
   return *programs, state, actions
 
 
@@ -102,9 +102,9 @@ def measure(scenario: str) -> dict[str, Any]:
   """
   row: dict[str, Any] = {"scenario": scenario, "horizon": _HORIZON, "speeds": {}}
   for num_envs in _NUM_ENVS:
-    forward, gradient, state, actions = compile_both(scenario, num_envs, _HORIZON)
+    *programs, state, actions = prepare(scenario, num_envs, _HORIZON)
     steps = num_envs * _HORIZON
-    times = seconds_per_call(forward, actions, state), seconds_per_call(gradient, actions, state)
+    times = [seconds_per_call(program.compile(), actions, state) for program in programs]
     row["speeds"][num_envs] = {
       "forward_steps_per_second": steps / times[0],
       "gradient_steps_per_second": steps / times[1],
@@ -118,7 +118,7 @@ def measure(scenario: str) -> dict[str, Any]:
   row["forward_ratio"] = first["forward_steps_per_second"] / forward
   row["gradient_ratio"] = first["gradient_steps_per_second"] / gradient
   row["gradient_temporary_bytes"] = {
-    horizon: compile_both(scenario, _NUM_ENVS[0], horizon)[1].memory_analysis().temp_size_in_bytes
+    horizon: prepare(scenario, _NUM_ENVS[0], horizon)[1].compile().memory_analysis().temp_size_in_bytes
     for horizon in _MEMORY_HORIZONS
   }
   return row

@@ -85,7 +85,7 @@ class PaceCar:
   num_lanes: int | None = None
   vehicles_per_lane: int | None = None
   lane_membership: str = "hard"
-  lane_softness: float = 2.0
+  lane_softness: float = 0.75
   episode_length: int = 1000
   time_step: float = 0.03
   idm: IDMParameters = PAPER_IDM

@@ -1,7 +1,7 @@
 """Traffic: `traffic.py:pace_car_N` with N lanes (1, 2, 3, 4, 10: the paper's scenarios a to e), and `traffic.py:ring`.
 
-The numbers are those of the paper's runs, which are the same for all scenarios; the ring, which the paper does not have,
-takes them too.
+The numbers are those of the paper's runs, the same for all scenarios. The ring, which is not in the paper, takes them
+too.
 """
 
 from ml_collections import ConfigDict
