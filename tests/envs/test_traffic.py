@@ -180,18 +180,18 @@ def test_unusable_actions_do_no_harm():
   np.testing.assert_array_equal(states.obs, clean.obs)
 
 
-def test_gradients_of_random_episodes_are_finite():
-  """Soft membership; the golden traces do it for the hard one."""
-  batch = envs.vectorize(soft(), 16)
-
-  @jax.jit
-  @jax.grad
-  def gradient_of_rewards(actions):
-    return jnp.sum(rollout(batch, batch.reset(jax.random.key(0)), actions).current.reward)
-
-  gradient = gradient_of_rewards(jax.random.uniform(jax.random.key(1), (200, 16, 2), minval=-1.5, maxval=1.5))
-  assert np.all(np.isfinite(gradient))
-  assert np.any(gradient != 0.0)
+def test_soft_gradients_are_finite_from_random_states():
+  """The golden traces show it for hard membership."""
+  rng = np.random.default_rng(0)
+  largest = 0.0
+  for _ in range(60):
+    x = np.sort(rng.uniform(0, 40, (2, 2)), axis=1)  # some overlap
+    car = (rng.uniform(-3, 60), rng.uniform(-3, 7), rng.uniform(-1, 1), rng.uniform(-50, 50))
+    state = start(soft(), x=jnp.asarray(x), speed=jnp.asarray(rng.uniform(0, 20, (2, 2))), pace_car=car)
+    gradient = gradient_of_return(soft(), state, jnp.asarray(rng.uniform(-1.5, 1.5, (12, 2))))
+    assert np.all(np.isfinite(gradient))
+    largest = max(largest, np.max(np.abs(gradient)))
+  assert largest > 1e-3
 
 
 def test_a_failure_in_the_last_step_is_paid_as_failure_and_counted_as_time_limit():
@@ -259,7 +259,7 @@ def test_soft_membership_shows_steering_what_hard_hides():
 
 
 def test_a_pace_car_in_the_middle_of_a_lane_is_alike_in_both():
-  actions = jnp.stack([jnp.zeros(60), jnp.linspace(-1, 1, 60)], axis=1)
+  actions = jnp.stack([jnp.zeros(80), jnp.linspace(-1, 1, 80)], axis=1)
   hard, smooth = (rollout(env, start(env, lane=1), actions) for env in (PaceCar("b"), soft()))
   np.testing.assert_allclose(smooth.physics.x, hard.physics.x, rtol=1e-14)
 

@@ -38,14 +38,13 @@ def test_unknown_problems_are_refused():
     traffic.get_config("pace_car_5")
 
 
-def test_speed_is_measured(monkeypatch):
-  for name, value in (("_NUM_ENVS", (2,)), ("_MEMORY_HORIZONS", (1, 4)), ("_TIMINGS", 1), ("_HORIZON", 2)):
-    monkeypatch.setattr(traffic_speed, name, value)
+def test_a_program_is_timed(monkeypatch):
   monkeypatch.setattr(traffic_speed, "_SECONDS_PER_TIMING", 0.0)
   with jax.numpy_dtype_promotion("standard"):
-    row = traffic_speed.measure("a")
-  assert row["forward_ratio"] == row["speeds"][2]["forward_steps_per_second"] / 54_000 > 0
-  assert 0 < row["gradient_temporary_bytes"][1] < row["gradient_temporary_bytes"][4]
+    forward, _, state, actions = traffic_speed.prepare("a", num_envs=2, horizon=3)
+  program = forward.compile()
+  assert 0.0 < traffic_speed.seconds_per_call(program, actions, state) < 1.0
+  assert program(actions, state)[0].shape == ()
 
 
 def test_the_score_function_agrees_with_the_gradient_where_nothing_jumps():
