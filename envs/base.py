@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Iterable
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
+import numpy as np
 from flax import struct
 
 
@@ -52,6 +53,33 @@ class Environment(Protocol):
 
   def step(self, state: State, action: jax.Array) -> State:
     """Advances one step under `action`, shape `[action_size]`."""
+    ...
+
+
+class Trajectory(NamedTuple):
+  """One episode, as NumPy arrays.
+
+  Attributes:
+    states: `State` of the environment itself, the start first, `[T + 1]`.
+    actions: as the environment received them, `[T, action_size]`.
+    rewards: `[T]`.
+  """
+
+  states: State
+  actions: np.ndarray
+  rewards: np.ndarray
+
+
+@runtime_checkable
+class Renderable(Protocol):
+  """An environment that can show an episode."""
+
+  def page(self, trajectory: Trajectory, title: str) -> str:
+    """A self-contained HTML page that plays the episode."""
+    ...
+
+  def draw(self, axes: Any, trajectory: Trajectory, step: int) -> None:
+    """Draws one state on empty matplotlib axes."""
     ...
 
 

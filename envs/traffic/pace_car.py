@@ -5,13 +5,14 @@ for *their* speed being near 10 m/s. See docs/traffic.md for the full definition
 """
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from envs.base import State, require_choice, require_positive_integer, require_positive_real
+from envs.base import State, Trajectory, require_choice, require_positive_integer, require_positive_real
 from envs.traffic import idm, road
 from envs.traffic.bicycle import MAX_ACCELERATION, MAX_STEERING, Bicycle, bicycle_step
 from envs.traffic.idm import IDMParameters
@@ -246,3 +247,13 @@ class PaceCar:
       nearest > LARGEST_DISTANCE,
       pace_car.x < jnp.max(x),
     )
+
+  def page(self, trajectory: Trajectory, title: str) -> str:
+    from envs.traffic import rendering
+
+    return rendering.page(rendering.pace_car_scene(self, trajectory, title))
+
+  def draw(self, axes: Any, trajectory: Trajectory, step: int) -> None:
+    from envs.traffic import rendering
+
+    rendering.draw(axes, rendering.pace_car_scene(self, trajectory, ""), step)

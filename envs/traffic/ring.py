@@ -7,13 +7,14 @@ instead), there is no warm-up before the episode, and cars move by this module's
 """
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from envs.base import State, require_choice, require_positive_integer, require_positive_real
+from envs.base import State, Trajectory, require_choice, require_positive_integer, require_positive_real
 from envs.traffic import idm
 from envs.traffic.idm import IDMParameters
 from envs.traffic.limits import at_least, usable_action
@@ -180,3 +181,13 @@ class Ring:
     distance = physics.position[1] - physics.position[0]
     approach = physics.speed[1] - physics.speed[0]
     return jnp.stack([physics.speed[0] / SPEED_SCALE, approach / SPEED_SCALE, distance / self.max_circumference])
+
+  def page(self, trajectory: Trajectory, title: str) -> str:
+    from envs.traffic import rendering
+
+    return rendering.page(rendering.ring_scene(self, trajectory, title))
+
+  def draw(self, axes: Any, trajectory: Trajectory, step: int) -> None:
+    from envs.traffic import rendering
+
+    rendering.draw(axes, rendering.ring_scene(self, trajectory, ""), step)

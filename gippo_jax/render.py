@@ -1,0 +1,141 @@
+r"""Shows a trained policy: `python -m gippo_jax.render --workdir=DIR --out=rollout.html` (or `.gif`, or `.png`).
+
+The page holds everything it needs; open it in any browser.
+"""
+
+import json
+import pathlib
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from absl import flags
+from ml_collections import ConfigDict
+
+from gippo_jax.errors import UserError
+from gippo_jax.main import configure_jax, console
+
+_OUT = flags.DEFINE_string("out", "rollout.html", "File to write: .html (a page), .gif (moving), .png (one frame).")
+_SEED = flags.DEFINE_integer("seed", None, "Which of the run's seeds; the one of best evaluation by default.")
+_EPISODE = flags.DEFINE_integer("episode", 0, "Draws another start (and other noise) for each number.", lower_bound=0)
+_EXPLORE = flags.DEFINE_bool("explore", False, "Draw actions from the policy instead of taking its mean.")
+_SECONDS = flags.DEFINE_float(
+  "seconds", 10.0, "Length of a .gif: the episode is sped up or slowed down.", lower_bound=1
+)
+_FRAME = flags.DEFINE_float("at", 0.5, "Moment of a .png, as a share of the episode.", lower_bound=0, upper_bound=1)
+
+_GIF_FRAMES_PER_SECOND = 12
+
+
+def load(workdir_path: str, seed: int | None) -> tuple[Any, Any, Any, int]:
+  """Reads a run's environment and the policy of one of its seeds.
+
+  Args:
+    workdir_path: the run's folder.
+    seed: which; the one of best evaluation when `None`.
+
+  Returns:
+    Environment, configuration, the seed's `TrainingState`, and the seed.
+
+  Raises:
+    UserError: when the folder holds no checkpoint, or no such seed.
+  """
+  import jax
+
+  import envs
+  from gippo_jax import checkpoint
+  from gippo_jax.config import traced
+  from gippo_jax.parsing import parse
+  from gippo_jax.training import make_algorithm
+  from gippo_jax.workdir import Workdir
+
+  workdir = Workdir(workdir_path)
+  if not workdir.config.exists() or checkpoint.latest_epoch(workdir.checkpoint) is None:
+    raise UserError(f"--workdir: {workdir.path} holds no trained run; allowed: the --workdir of gippo_jax.main")
+  experiment = parse(ConfigDict(json.loads(workdir.config.read_text())))
+  env = envs.make(**experiment.env)
+  seeds = list(range(experiment.run.seed, experiment.run.seed + experiment.run.num_seeds))
+  if seed is None:
+    seed = _best_seed(workdir, seeds)
+  if seed not in seeds:
+    raise UserError(f"--seed: {seed} is not in the run; allowed: {seeds[0]} to {seeds[-1]}")
+  config = traced(experiment.config)
+  algorithm = make_algorithm(env, experiment.config)
+  like = jax.eval_shape(
+    lambda keys: jax.vmap(lambda key: algorithm.init(key, config))(keys),
+    jax.random.split(jax.random.key(0), len(seeds)),
+  )
+  states = checkpoint.restore(workdir.checkpoint, like).states
+  return env, config, jax.tree.map(lambda leaf: leaf[seeds.index(seed)], states), seed
+
+
+def _best_seed(workdir, seeds: list[int]) -> int:
+  if not workdir.summary.exists():
+    return seeds[0]
+  returns = json.loads(workdir.summary.read_text())["evaluation_return"]
+  return max(zip(returns, seeds, strict=True), key=lambda pair: -float("inf") if pair[0] is None else pair[0])[1]
+
+
+def save_gif(env: Any, trajectory: Any, seconds: float, path: pathlib.Path) -> None:
+  """Draws frames evenly over the episode."""
+  import numpy as np
+  from matplotlib.animation import PillowWriter
+  from matplotlib.figure import Figure
+
+  count = min(len(trajectory.rewards) + 1, round(seconds * _GIF_FRAMES_PER_SECOND))
+  figure = Figure(figsize=(9, 2.4), layout="constrained")
+  writer = PillowWriter(fps=_GIF_FRAMES_PER_SECOND)
+  with writer.saving(figure, str(path), dpi=80):
+    for step in np.linspace(0, len(trajectory.rewards), count).astype(int):
+      figure.clear()
+      env.draw(figure.subplots(), trajectory, int(step))
+      writer.grab_frame()
+
+
+def save_frame(env: Any, trajectory: Any, share: float, path: pathlib.Path) -> None:
+  """Draws one frame."""
+  from matplotlib.figure import Figure
+
+  figure = Figure(figsize=(9, 2.4), layout="constrained")
+  env.draw(figure.subplots(), trajectory, round(share * len(trajectory.rewards)))
+  figure.savefig(path, dpi=120)
+
+
+def main(arguments: Sequence[str]) -> int:
+  """Plays an episode and writes it."""
+  if len(arguments) > 1:
+    raise UserError(f"{arguments[1]!r} is no flag; allowed: --workdir, --out, --seed, --episode, --explore")
+  out = pathlib.Path(_OUT.value)
+  if out.suffix not in (".html", ".gif", ".png"):
+    raise UserError(f"--out: {str(out)!r} is no kind of picture; allowed: a name that ends in .html, .gif or .png")
+  workdir = flags.FLAGS.workdir
+  if workdir is None:
+    raise UserError("--workdir is missing; allowed: the folder of a run")
+  configure_jax(1)
+  import jax
+
+  from envs.base import Renderable
+  from gippo_jax.playback import play
+  from gippo_jax.workdir import write_text
+
+  env, config, state, seed = load(workdir, _SEED.value)
+  if not isinstance(env, Renderable):
+    raise UserError(f"--workdir: {type(env).__name__} cannot be drawn; allowed: environments with page() and draw()")
+  trajectory = play(env, config, state, jax.random.key(_EPISODE.value), _EXPLORE.value)
+  try:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if out.suffix == ".html":
+      write_text(out, env.page(trajectory, f"{config.algorithm}, seed {seed}, {pathlib.Path(workdir).name}"))
+    elif out.suffix == ".gif":
+      save_gif(env, trajectory, _SECONDS.value, out)
+    else:
+      save_frame(env, trajectory, _FRAME.value, out)
+  except OSError as error:
+    raise UserError(f"--out: {out} cannot be written ({error.strerror}); allowed: a file you may write") from None
+  steps = len(trajectory.rewards)
+  print(f"{out}: {steps} steps, return {float(trajectory.rewards.sum()):.6g}, seed {seed}")
+  return 0
+
+
+if __name__ == "__main__":
+  sys.exit(console(main))
