@@ -1,5 +1,7 @@
 """Actor and critic networks: dense -> ELU -> LayerNorm, with the initialisation the paper's runs used."""
 
+import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -9,6 +11,7 @@ from flax import linen as nn
 from gippo_jax.config import Config
 
 _LAYER_NORM_EPSILON = 1e-5
+_FOLDED_SAMPLES = 256
 
 
 def _uniform_fan_in(fan_in: int):
@@ -23,15 +26,6 @@ def _uniform_fan_in(fan_in: int):
     return jax.random.uniform(key, shape, dtype or jnp.zeros(()).dtype, -bound, bound)
 
   return init
-
-
-def _actor_dense(units: int, fan_in: int, name: str) -> nn.Dense:
-  init = _uniform_fan_in(fan_in)
-  return nn.Dense(units, kernel_init=init, bias_init=init, name=name, param_dtype=_float_dtype())
-
-
-def _critic_dense(units: int, name: str) -> nn.Dense:
-  return nn.Dense(units, kernel_init=nn.initializers.orthogonal(), name=name, param_dtype=_float_dtype())
 
 
 @jax.custom_jvp
@@ -51,16 +45,102 @@ def _elu_jvp(primals, tangents):
   return jnp.maximum(x, 0.0) + (exponential - 1.0), exponential * tangent
 
 
-def _hidden(x: jax.Array, dense: nn.Dense, index: int) -> jax.Array:
-  x = elu(dense(x))
-  norm = nn.LayerNorm(
-    epsilon=_LAYER_NORM_EPSILON,
-    use_fast_variance=False,
-    force_float32_reductions=False,
-    param_dtype=_float_dtype(),
-    name=f"norm_{index}",
-  )
-  return norm(x)
+@jax.custom_vjp
+def _product(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  """`x @ kernel` for matrices, with a kernel gradient that is quick on a CPU."""
+  return x @ kernel
+
+
+def _product_forward(x, kernel):
+  return x @ kernel, (x, kernel)
+
+
+def _product_backward(residuals, cotangent):
+  x, kernel = residuals
+  if kernel.shape[0] > kernel.shape[1]:
+    # The narrow factor stands first: XLA's CPU product is three times slower the other way round. The barrier keeps the
+    # compiler from turning it back.
+    by_kernel = jax.lax.optimization_barrier(cotangent.T @ x).T
+  else:
+    by_kernel = x.T @ cotangent
+  return cotangent @ kernel.T, by_kernel
+
+
+_product.defvjp(_product_forward, _product_backward)
+
+
+def _affine(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
+  """`x @ kernel + bias` over the last axis of `x`, `[..., I] -> [..., O]`."""
+  rows = _product(x.reshape(-1, x.shape[-1]), kernel) + bias[None]
+  return rows.reshape(*x.shape[:-1], kernel.shape[1])
+
+
+def _as_row(vector: jax.Array, like: jax.Array) -> jax.Array:
+  """`vector` with the rank of `like`."""
+  return vector.reshape((1,) * (like.ndim - 1) + (-1,))
+
+
+def _standardize(x: jax.Array) -> jax.Array:
+  """LayerNorm without its scale and bias."""
+  centred = x - jnp.mean(x, axis=-1, keepdims=True)
+  return centred * jax.lax.rsqrt(jnp.mean(centred**2, axis=-1, keepdims=True) + _LAYER_NORM_EPSILON)
+
+
+class _Dense(nn.Module):
+  """The parameters of a dense layer: kernel `[I, O]` and bias `[O]`."""
+
+  units: int
+  kernel_init: Callable[..., jax.Array]
+  bias_init: Callable[..., jax.Array]
+
+  @nn.compact
+  def __call__(self, fan_in: int) -> tuple[jax.Array, jax.Array]:
+    kernel = self.param("kernel", self.kernel_init, (fan_in, self.units), _float_dtype())
+    return kernel, self.param("bias", self.bias_init, (self.units,), _float_dtype())
+
+
+class _Norm(nn.Module):
+  """The parameters of a LayerNorm: scale and bias, `[O]` each."""
+
+  @nn.compact
+  def __call__(self, size: int) -> tuple[jax.Array, jax.Array]:
+    scale = self.param("scale", nn.initializers.ones, (size,), _float_dtype())
+    return scale, self.param("bias", nn.initializers.zeros, (size,), _float_dtype())
+
+
+def _body(x: jax.Array, units: tuple[int, ...], dense: Callable[..., _Dense]) -> tuple[jax.Array, Callable]:
+  """Hidden layers; with many samples the scale and bias of a LayerNorm are left to the layer that follows.
+
+  `(x * scale + bias) @ kernel` is then computed as `x @ (scale * kernel) + bias @ kernel`: the product is the same, and
+  the passes over all samples for scale and bias, forward and backward, fall away. With few samples the small products
+  for the folded parameters cost more than they save.
+
+  Args:
+    x: observations, `[..., O]`.
+    units: widths.
+    dense: makes a dense layer's parameters from its width, fan-in and name.
+
+  Returns:
+    What the next layer sees, and a function that prepares that layer's kernel and bias.
+  """
+
+  def plain(kernel, bias):
+    return kernel, bias
+
+  folds = math.prod(x.shape[:-1]) >= _FOLDED_SAMPLES
+  fold = plain
+  for index, width in enumerate(units):
+    kernel, bias = fold(*dense(width, x.shape[-1], f"dense_{index}")(x.shape[-1]))
+    x = _standardize(elu(_affine(x, kernel, bias)))
+    scale, shift = _Norm(name=f"norm_{index}")(width)
+    if folds:
+
+      def fold(kernel, bias, scale=scale, shift=shift):
+        return scale[:, None] * kernel, shift @ kernel + bias
+    else:
+      x = x * _as_row(scale, x) + _as_row(shift, x)
+
+  return x, fold
 
 
 def _float_dtype():
@@ -84,14 +164,22 @@ class Actor(nn.Module):
   @nn.compact
   def __call__(self, obs: jax.Array, initial_log_std: jax.Array | float = 0.0) -> tuple[jax.Array, jax.Array]:
     """Maps observations `[..., O]` to means and log standard deviations `[..., A]`."""
-    x = obs
-    for index, units in enumerate(self.units):
-      x = _hidden(x, _actor_dense(units, x.shape[-1], f"dense_{index}"), index)
-    mean = _actor_dense(self.action_size, x.shape[-1], "mean")(x)
+
+    def dense(units, fan_in, name):
+      init = _uniform_fan_in(fan_in)
+      return _Dense(units, kernel_init=init, bias_init=init, name=name)
+
+    x, fold = _body(obs, self.units, dense)
+    mean_head = dense(self.action_size, x.shape[-1], "mean")(x.shape[-1])
     if self.fixed_std:
+      mean = _affine(x, *fold(*mean_head))
       log_std = self.param("log_std", lambda key: jnp.full((self.action_size,), initial_log_std, _float_dtype()))
       return mean, jnp.broadcast_to(log_std, mean.shape)
-    return mean, _actor_dense(self.action_size, x.shape[-1], "log_std")(x)
+    log_std_head = dense(self.action_size, x.shape[-1], "log_std")(x.shape[-1])
+    # Both heads are one product.
+    heads = [jnp.concatenate(pair, axis=-1) for pair in zip(mean_head, log_std_head, strict=True)]
+    mean, log_std = jnp.split(_affine(x, *fold(*heads)), 2, axis=-1)
+    return mean, log_std
 
 
 class Critic(nn.Module):
@@ -106,10 +194,13 @@ class Critic(nn.Module):
   @nn.compact
   def __call__(self, obs: jax.Array) -> jax.Array:
     """Maps observations `[..., O]` to values `[...]`."""
-    x = obs
-    for index, units in enumerate(self.units):
-      x = _hidden(x, _critic_dense(units, f"dense_{index}"), index)
-    return jnp.squeeze(_critic_dense(1, "value")(x), axis=-1)
+
+    def dense(units, fan_in, name):
+      del fan_in
+      return _Dense(units, nn.initializers.orthogonal(), nn.initializers.zeros, name=name)
+
+    x, fold = _body(obs, self.units, dense)
+    return jnp.squeeze(_affine(x, *fold(*dense(1, x.shape[-1], "value")(x.shape[-1]))), axis=-1)
 
 
 class Networks(NamedTuple):

@@ -173,3 +173,33 @@ def test_elu_at_the_edges(x):
 @pytest.mark.parametrize("x", [-2.0, -0.3, 0.4, 3.0])
 def test_second_derivative_of_elu(x):
   np.testing.assert_allclose(jax.grad(jax.grad(elu))(x), np.exp(x) if x < 0.0 else 0.0, rtol=1e-14)
+
+
+@pytest.mark.parametrize("fixed_std", [False, True])
+def test_many_samples_at_once_are_computed_as_each_alone(fixed_std):
+  """From some number of samples on, the scale and bias of a LayerNorm are folded into the next layer."""
+  networks = make_networks(config_of(fixed_std, units=(32, 8)), ACTION_SIZE)
+  actor, critic = (shaken(params, seed) for seed, params in enumerate(init(networks, 0)))
+  obs = jax.random.normal(jax.random.key(1), (20, 25, OBSERVATION_SIZE))
+  weights = jax.random.normal(jax.random.key(2), (20, 25, 2 * ACTION_SIZE + 1))
+
+  def together(params, obs):
+    mean, log_std = networks.policy(params[0], obs)
+    value = networks.value(params[1], obs)
+    return jnp.concatenate([mean, log_std, value[..., None]], axis=-1)
+
+  def alone(params, obs):
+    return jax.vmap(jax.vmap(lambda x: together(params, x)))(obs)
+
+  def score(function):
+    return jax.jit(jax.value_and_grad(lambda arguments: jnp.sum(weights * function(*arguments))))(
+      (
+        (actor, critic),
+        obs,
+      )
+    )
+
+  (value, gradient), (expected_value, expected_gradient) = score(together), score(alone)
+  np.testing.assert_allclose(value, expected_value, rtol=1e-12)
+  for ours, theirs in zip(jax.tree.leaves(gradient), jax.tree.leaves(expected_gradient), strict=True):
+    np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9)
