@@ -6,6 +6,11 @@ from gippo_jax.errors import UserError
 from gippo_jax.workdir import write_text
 
 
+def has_block(path: pathlib.Path, name: str) -> bool:
+  """Whether a document has a block of that name."""
+  return f"<!-- begin {name} -->" in path.read_text()
+
+
 def replace_block(path: pathlib.Path, name: str, text: str) -> None:
   """Replaces what stands between `<!-- begin NAME -->` and `<!-- end NAME -->`.
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
-from experiments.configs import functions
+from experiments.configs import functions, traffic
 
 # In the paper's order, with the names the paper gives them.
 ALGORITHM_LABELS = {"lr": "LR", "rp": "RP", "ppo": "PPO", "lrp": "LR+RP", "gippo": "GI-PPO"}
@@ -40,13 +40,13 @@ class Family(NamedTuple):
 
   Attributes:
     problems: by name.
-    get_config: of their configuration file.
+    get_config: maps a problem's argument and an algorithm to the configuration.
     presets: by name; `paper` is the paper's budget.
     minimises: whether returns are minus a distance that is to become 0, to be compared by ratios.
   """
 
   problems: dict[str, Problem]
-  get_config: Callable[[str], ConfigDict]
+  get_config: Callable[[str, str], ConfigDict]
   presets: dict[str, Preset]
   minimises: bool
 
@@ -76,8 +76,38 @@ FUNCTIONS = {
   ),
 }
 
-FAMILIES = {
-  "functions": Family(
-    FUNCTIONS, functions.get_config, {"quick": Preset(3, 0.2), "paper": Preset(5, 1.0)}, minimises=True
+# Paper: figures of the traffic runs; the digits are from the authors' result files.
+TRAFFIC = {
+  "pace_car_1": Problem(
+    "1 lane (a)", "pace_car_1", {"lr": 945.31, "rp": 947.40, "ppo": 946.34, "lrp": 947.18, "gippo": 943.47}, {}
   ),
+  "pace_car_2": Problem(
+    "2 lanes (b)", "pace_car_2", {"lr": 434.73, "rp": 545.19, "ppo": 489.50, "lrp": 679.54, "gippo": 873.69}, {}
+  ),
+  "pace_car_3": Problem(
+    "3 lanes (c)", "pace_car_3", {"lr": 116.37, "rp": 102.99, "ppo": 181.28, "lrp": 152.92, "gippo": 157.45}, {}
+  ),
+  "pace_car_4": Problem(
+    "4 lanes (d)", "pace_car_4", {"lr": 125.91, "rp": 131.17, "ppo": 131.82, "lrp": 127.78, "gippo": 137.13}, {}
+  ),
+  "pace_car_10": Problem(
+    "10 lanes (e)", "pace_car_10", {"lr": 22.291, "rp": 22.753, "ppo": 32.543, "lrp": 27.973, "gippo": 44.376}, {}
+  ),
+}
+
+
+def _function_config(argument: str, algorithm: str) -> ConfigDict:
+  config = functions.get_config(argument)
+  config.algorithm = algorithm
+  return config
+
+
+def _traffic_config(argument: str, algorithm: str) -> ConfigDict:
+  return traffic.get_config(f"{argument},{algorithm}")
+
+
+_PRESETS = {"quick": Preset(3, 0.2), "paper": Preset(5, 1.0)}
+FAMILIES = {
+  "functions": Family(FUNCTIONS, _function_config, _PRESETS, minimises=True),
+  "traffic": Family(TRAFFIC, _traffic_config, _PRESETS, minimises=False),
 }

@@ -18,7 +18,7 @@ from absl import flags
 from rich.console import Console
 
 from experiments import table_text
-from experiments.documents import replace_block
+from experiments.documents import has_block, replace_block
 from experiments.problems import ALGORITHM_LABELS, FAMILIES, Family
 from experiments.results import Results, cell_of, compare_with_paper, improvements
 from experiments.table_progress import TableProgress
@@ -56,8 +56,7 @@ def pairs_of(
   """The pairs of a table with their configurations and folders."""
   for problem in problems:
     for algorithm in algorithms:
-      config = family.get_config(family.problems[problem].argument)
-      config.algorithm = algorithm
+      config = family.get_config(family.problems[problem].argument, algorithm)
       config.num_seeds = num_seeds
       config.num_epochs = max(1, round(share * config.num_epochs))
       yield Pair(problem, algorithm, parse(config), Workdir(out / f"{problem}_{algorithm}"))
@@ -146,12 +145,14 @@ def write(family_name: str, results: Results, caption: str, out: pathlib.Path) -
 
 
 def renew_documents(family_name: str, results: Results, caption: str, out: pathlib.Path, docs: pathlib.Path) -> None:
-  """Puts the table into `docs/results.md` and the README beside `docs`, and keeps `table.json` there."""
+  """Puts the table into `docs/results.md`, and into the README if it has room for it; keeps `table.json` in `docs`."""
   family = FAMILIES[family_name]
   shutil.copyfile(out / "table.json", docs / f"table_{family_name}.json")
   block = f"table {family_name}"
   replace_block(docs / "results.md", block, f"{caption}\n\n{table_text.markdown(family, results)}")
-  replace_block(docs.parent / "README.md", block, table_text.short_markdown(family, results))
+  readme = docs.parent / "README.md"
+  if has_block(readme, block):
+    replace_block(readme, block, table_text.short_markdown(family, results))
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -1,7 +1,8 @@
 """Traffic: `traffic.py:pace_car_N` with N lanes (1, 2, 3, 4, 10: the paper's scenarios a to e), and `traffic.py:ring`.
 
 The numbers are those of the paper's runs, the same for all scenarios. The ring, which is not in the paper, takes them
-too.
+too. An algorithm may follow after a comma, `traffic.py:pace_car_2,rp`: then its own settings are in place too, which
+for RP, whose runs were plain SHAC, means a standard deviation that does not depend on the state.
 """
 
 from ml_collections import ConfigDict
@@ -16,30 +17,38 @@ def get_config(argument: str = "pace_car_2") -> ConfigDict:
   """Configuration of one problem.
 
   Args:
-    argument: `pace_car_` and the number of lanes, or `ring`.
+    argument: `pace_car_` and the number of lanes, or `ring`; and an algorithm after a comma, GI-PPO by default.
 
   Raises:
     UserError: for an unknown problem.
   """
-  if argument != "ring" and argument not in _SCENARIOS:
+  problem, _, algorithm = argument.partition(",")
+  if problem != "ring" and problem not in _SCENARIOS:
     raise UserError(f"traffic.py:{argument}: no such problem; known: {', '.join(_SCENARIOS)}, ring")
 
   config = default_config()
-  if argument == "ring":
+  if problem == "ring":
     config.env.name = "ring"
     config.env.num_vehicles = 22
   else:
     config.env.name = "pace_car"
-    config.env.scenario = _SCENARIOS[argument]
+    config.env.scenario = _SCENARIOS[problem]
     config.env.lane_membership = "hard"
   config.num_envs = 64
   config.horizon = 32
   config.num_epochs = 500
   config.normalize_values = False
+  config.actor_gae_lambda = 1.0
   config.actor.units = (512, 64, 64)
   config.critic.units = (64, 64)
+  config.lr.learning_rate = 3e-4
+  config.rp.learning_rate = 1e-3
+  config.lrp.learning_rate = 3e-4
   config.alpha.initial = 0.1
   config.alpha.learning_rate = 1e-5
   config.ppo.learning_rate = 3e-4
   config.ppo.minibatch_size = 2048
+  if algorithm:
+    config.algorithm = algorithm
+    config.actor.fixed_std = algorithm == "rp"
   return config

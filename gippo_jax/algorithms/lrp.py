@@ -1,20 +1,18 @@
 """LR+RP: both estimators weighted by their inverse variances (after Parmas et al., PIPPS, ICML 2018).
 
-The variances are measured every epoch from gradients of single samples: LR's by `vmap(grad)` over samples of the
-window, RP's by one `vmap`ped pull-back through the window, a cotangent for each segment.
+The variances are measured every epoch from gradients of single samples, by `vmap(grad)`: LR's of samples of the window,
+RP's of its segments. The window is differentiated once, by the actions; the rest is the network's gradient.
 """
 
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.flatten_util import ravel_pytree
 
-from gippo_jax import rollout
 from gippo_jax.algorithms.base import Algorithm, environment_major, policy_advantage
 from gippo_jax.algorithms.gradient_step import Estimate, gradient_step_algorithm
 from gippo_jax.algorithms.lr import lr_loss
-from gippo_jax.algorithms.rp import bootstrapped_returns
+from gippo_jax.algorithms.rp import collect_with_return_gradient, reparameterized_loss, rp_loss
 from gippo_jax.config import Config
 from gippo_jax.networks import Networks
 from gippo_jax.optimization import value_and_flat_gradient
@@ -87,26 +85,31 @@ def estimate_lr(networks: Networks, config: Config, actor: Any, window: Window, 
 
 
 def estimate_rp(
-  env: Any, networks: Networks, config: Config, state: Any, noise: jax.Array
-) -> tuple[Any, Window, Estimator]:
-  """The window, with RP's loss, gradient, and variance from its first segments in the order (step, environment)."""
+  networks: Networks, config: Config, actor: Any, window: Window, return_gradient: jax.Array
+) -> Estimator:
+  """RP's loss, gradient, and variance from its first segments in the order (step, environment)."""
+  num_starts = jnp.sum(window.segment_start)
+  _, gradient = value_and_flat_gradient(
+    lambda actor: reparameterized_loss(networks, actor, window.observation, window.noise, return_gradient)
+  )(actor)
 
-  def losses_of(actor):
-    environment, window = rollout.collect(env, networks, config, state, actor, noise)
-    return -bootstrapped_returns(config, window).reshape(-1), (environment, window)
-
-  losses, pull_back, (environment, window) = jax.vjp(losses_of, state.actor, has_aux=True)
   start = window.segment_start.reshape(-1)
-  share = start / jnp.sum(start)
   num_samples = min(config.lrp.num_variance_samples, start.size)
   (first,) = jnp.nonzero(start > 0, size=num_samples, fill_value=start.size)
-  # The gradient of the mean rides along as one more row, so that the window is differentiated once.
-  cotangents = jnp.concatenate([share[None], jax.nn.one_hot(first, start.size, dtype=start.dtype)])
-  (gradients,) = jax.vmap(pull_back)(cotangents)
-  gradient, _ = ravel_pytree(jax.tree.map(lambda x: x[0], gradients))
-  samples = jax.vmap(lambda tree: leading_entries(config, tree))(jax.tree.map(lambda x: x[1:], gradients))
-  loss = jnp.sum(jnp.where(start > 0, losses, 0.0) * share)
-  return environment, window, Estimator(loss, gradient, total_variance(samples, first < start.size))
+  used = first < start.size
+  step, column = jnp.divmod(jnp.minimum(first, start.size - 1), window.segment_start.shape[1])
+  # Segments of one environment are numbered by the starts so far.
+  number = jnp.cumsum(window.segment_start, axis=0)
+
+  def segment_gradient(step, column):
+    inside = (number[:, column] == number[step, column])[:, None]
+    derivative = jnp.where(inside, return_gradient[:, column], 0.0)
+    obs, noise = window.observation[:, column], window.noise[:, column]
+    gradient = jax.grad(lambda actor: reparameterized_loss(networks, actor, obs, noise, derivative))(actor)
+    return leading_entries(config, gradient)
+
+  samples = jax.vmap(segment_gradient)(step, column)
+  return Estimator(rp_loss(config, window), gradient / num_starts, total_variance(samples, used))
 
 
 def likelihood_ratio_weight(lr: Estimator, rp: Estimator) -> jax.Array:
@@ -122,7 +125,10 @@ def make(env: Any) -> Algorithm:
   """LR+RP on `env`, a batch of environments."""
 
   def estimate(networks, config, state, draws):
-    environment, window, rp = estimate_rp(env, networks, config, state, draws.noise)
+    environment, window, return_gradient, dropped = collect_with_return_gradient(
+      env, networks, config, state, draws.noise
+    )
+    rp = estimate_rp(networks, config, state.actor, window, return_gradient)
     permutation = draws.permutation
     if permutation is None:
       permutation = jax.random.permutation(draws.key, config.num_envs * config.horizon)
@@ -130,7 +136,12 @@ def make(env: Any) -> Algorithm:
     weight = likelihood_ratio_weight(lr, rp)
     loss = weight * lr.loss + (1.0 - weight) * rp.loss
     gradient = weight * lr.gradient + (1.0 - weight) * rp.gradient
-    metrics = {"lr_weight": weight, "lr_variance": lr.variance, "rp_variance": rp.variance}
+    metrics = {
+      "lr_weight": weight,
+      "lr_variance": lr.variance,
+      "rp_variance": rp.variance,
+      "return_gradient_nonfinite": dropped,
+    }
     return Estimate(environment, window, loss, gradient, metrics)
 
   return gradient_step_algorithm(env, estimate, lambda config: config.lrp, needs_environment_gradients=True)

@@ -8,14 +8,16 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.flatten_util import ravel_pytree
 
-from gippo_jax import rollout
+from gippo_jax import policy, rollout
 from gippo_jax.advantages import generalized_advantages
 from gippo_jax.algorithms.base import Algorithm
 from gippo_jax.algorithms.gradient_step import Estimate, gradient_step_algorithm
 from gippo_jax.config import Config
+from gippo_jax.networks import Networks
+from gippo_jax.optimization import value_and_flat_gradient
 from gippo_jax.rollout import Window
+from gippo_jax.state import TrainingState
 
 
 def bootstrapped_returns(config: Config, window: Window) -> jax.Array:
@@ -26,21 +28,71 @@ def bootstrapped_returns(config: Config, window: Window) -> jax.Array:
   return advantage + window.value
 
 
+def total_return(config: Config, window: Window) -> jax.Array:
+  """Sum of the bootstrapped returns of all segments, each from its first step."""
+  return jnp.sum(jnp.where(window.segment_start > 0, bootstrapped_returns(config, window), 0.0))
+
+
 def rp_loss(config: Config, window: Window) -> jax.Array:
   """`-(sum over segment starts of A_{t0} + v_{t0}) / (number of segment starts)` (Eq. 14)."""
-  start = window.segment_start
-  return -jnp.sum(jnp.where(start > 0, bootstrapped_returns(config, window), 0.0)) / jnp.sum(start)
+  return -total_return(config, window) / jnp.sum(window.segment_start)
+
+
+def collect_with_return_gradient(
+  env: Any, networks: Networks, config: Config, state: TrainingState, noise: jax.Array
+) -> tuple[Any, Window, jax.Array, jax.Array]:
+  """Window, and the total derivative of each segment's return by each of its actions.
+
+  A sample whose derivative is not finite is dropped: its derivative becomes 0.
+
+  Returns:
+    The batch of environments after the window, the window, the derivatives `[T, N, A]`, and the number of samples
+    dropped.
+  """
+
+  def objective(perturbation):
+    environment, window = rollout.collect(env, networks, config, state, state.actor, noise, perturbation)
+    return total_return(config, window), (environment, window)
+
+  gradient, (environment, window) = jax.grad(objective, has_aux=True)(jnp.zeros_like(noise))
+  usable = jnp.all(jnp.isfinite(gradient), axis=-1, keepdims=True)
+  dropped = jnp.sum(1.0 - usable.astype(gradient.dtype))
+  return environment, window, jnp.where(usable, gradient, 0.0), dropped
+
+
+def reparameterized_loss(
+  networks: Networks, actor: Any, obs: jax.Array, noise: jax.Array, return_gradient: jax.Array
+) -> jax.Array:
+  """A function of the actor whose gradient is minus that of the return: `-sum_t (dR / da_t) a_t`, `a_t` of the actor.
+
+  The parameters reach the return only through the actions, and `dR / da_t` already holds what an action does to later
+  ones. So the chain rule needs the network once, for all samples together, and not once per step of the backward pass.
+
+  Args:
+    networks: actor and critic modules.
+    actor: parameters of the policy.
+    obs: normalised, `[..., O]`; held fixed.
+    noise: `eps`, `[..., A]`.
+    return_gradient: `dR / da`, `[..., A]`.
+  """
+  # A dropped sample may hold numbers that are not finite. They are replaced before the network: behind it, 0 * NaN
+  # would still reach the parameters.
+  counts = jnp.any(return_gradient != 0.0, axis=-1, keepdims=True)
+  obs, noise = jnp.where(counts, obs, 0.0), jnp.where(counts, noise, 0.0)
+  return -jnp.sum(return_gradient * policy.sample(*networks.policy(actor, obs), noise))
 
 
 def make(env: Any) -> Algorithm:
   """RP on `env`, a batch of environments."""
 
   def estimate(networks, config, state, draws):
-    def loss_of(actor):
-      environment, window = rollout.collect(env, networks, config, state, actor, draws.noise)
-      return rp_loss(config, window), (environment, window)
-
-    (loss, (environment, window)), gradients = jax.value_and_grad(loss_of, has_aux=True)(state.actor)
-    return Estimate(environment, window, loss, ravel_pytree(gradients)[0], {})
+    environment, window, return_gradient, dropped = collect_with_return_gradient(
+      env, networks, config, state, draws.noise
+    )
+    _, gradient = value_and_flat_gradient(
+      lambda actor: reparameterized_loss(networks, actor, window.observation, window.noise, return_gradient)
+    )(state.actor)
+    metrics = {"return_gradient_nonfinite": dropped}
+    return Estimate(environment, window, rp_loss(config, window), gradient / jnp.sum(window.segment_start), metrics)
 
   return gradient_step_algorithm(env, estimate, lambda config: config.rp, needs_environment_gradients=True)

@@ -101,8 +101,8 @@ def test_the_figures_of_a_table(run, table):
     (("table", "functions", "--problems=mars"), "allowed: dejong1, dejong64, ackley1, ackley64"),
     (("table", "functions", "--algorithms=sarsa"), "allowed: lr, rp, ppo, lrp, gippo"),
     (("table", "functions", "--preset=huge"), "allowed: quick, paper"),
-    (("table", "chess"), "'chess' is no family of problems; allowed: functions"),
-    (("figures", "chess"), "'chess' is no family of problems; allowed: functions"),
+    (("table", "chess"), "'chess' is no family of problems; allowed: functions, traffic"),
+    (("figures", "chess"), "'chess' is no family of problems; allowed: functions, traffic"),
     (("figures", "functions", "--runs=/nowhere"), "/nowhere holds no runs of functions"),
   ],
 )
