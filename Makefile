@@ -5,7 +5,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 
-.PHONY: train test test-slow lint format table1 benchmark clean
+.PHONY: train test test-slow lint format table1 table2 traffic benchmark clean
 
 train: $(INSTALLED)
 	$(RUN) -m gippo_jax.main --config=experiments/configs/functions.py:ackley64 --workdir=runs/ackley64
@@ -28,6 +28,17 @@ format: $(INSTALLED)
 table1: $(INSTALLED)
 	$(RUN) -m experiments.table functions --preset=paper --out=runs/table1 --docs=docs
 	$(RUN) -m experiments.figures functions --runs=runs/table1 --out=docs/images
+
+# Trains the pace car among four vehicles on two lanes and writes the page that shows it.
+traffic: $(INSTALLED)
+	$(RUN) -m gippo_jax.main --config=experiments/configs/traffic.py:pace_car_2 --workdir=runs/pace_car_2
+	$(RUN) -m gippo_jax.render --workdir=runs/pace_car_2 --out=runs/pace_car_2/rollout.html
+
+# The paper's traffic table (about an hour on two cores), its figures, and the quality of the gradients.
+table2: $(INSTALLED)
+	$(RUN) -m experiments.table traffic --preset=paper --out=runs/table_traffic --docs=docs
+	$(RUN) -m experiments.figures traffic --runs=runs/table_traffic --out=docs/images
+	$(RUN) -m experiments.gradients traffic --docs=docs
 
 # Every number of docs/performance.md.
 benchmark: $(INSTALLED)

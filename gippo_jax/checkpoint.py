@@ -49,9 +49,14 @@ def restore(folder: pathlib.Path, states_like: Any) -> Checkpoint:
     states_like: states of the expected structure, shapes and types; only those are used.
   """
   epoch = latest_epoch(folder)
-  like = _to_tree(Checkpoint(states_like, 0, 0.0, 0.0))
+  # One device, named: a run may have been written on a machine with more of them.
+  sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+  like = jax.tree.map(
+    lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+    _to_tree(Checkpoint(states_like, 0, 0.0, 0.0)),
+  )
   with ocp.StandardCheckpointer() as checkpointer:
-    tree = checkpointer.restore(folder.absolute() / str(epoch), jax.eval_shape(lambda: like))
+    tree = checkpointer.restore(folder.absolute() / str(epoch), like)
   run_seconds, compile_seconds = (float(value) for value in tree["seconds"])
   return Checkpoint(tree["states"], epoch, run_seconds, compile_seconds)
 

@@ -52,7 +52,8 @@ class Recorder:
         row = {"epoch": done, "seed": seed, "steps": steps, "steps_per_second": steps_per_second, **values}
         self._rows.write(json.dumps(finite_or_none(row), allow_nan=False) + "\n")
         for name, value in values.items():
-          self._writers[member].add_scalar(name, value, steps)
+          if np.isfinite(value):  # TensorBoard has no place for the others
+            self._writers[member].add_scalar(name, value, steps)
     self._rows.flush()
 
   def close(self) -> None:
