@@ -26,6 +26,7 @@ from gippo_jax.errors import UserError
 from gippo_jax.main import console
 
 _OUT = flags.DEFINE_string("out", None, "File for the figures as JSON.")
+_TABLE = flags.DEFINE_string("table", None, "Folder, not there yet, in which the timed table is kept.")
 _DOCS = flags.DEFINE_string("docs", None, "Documentation folder whose performance.md and benchmark.json are renewed.")
 _CONFIG = pathlib.Path(__file__).parent / "configs" / "functions.py"
 
@@ -103,12 +104,17 @@ def _run(problem, algorithm, num_seeds, workdir, environment) -> tuple[dict[str,
   return json.loads((workdir / "summary.json").read_text()), time.monotonic() - begin
 
 
-def measure_table() -> float:
-  """Seconds of the paper's whole table, from an empty compilation cache."""
+def measure_table(out: str | None) -> float:
+  """Seconds of the paper's whole table, from an empty compilation cache and an empty folder.
+
+  Args:
+    out: the folder, kept; a temporary one when `None`.
+  """
   with tempfile.TemporaryDirectory() as folder:
     environment = {**os.environ, "XDG_CACHE_HOME": str(pathlib.Path(folder) / "cache")}
     begin = time.monotonic()
-    command = [sys.executable, "-m", "experiments.table", "functions", "--preset=paper", f"--out={folder}/table"]
+    out = out or f"{folder}/table"
+    command = [sys.executable, "-m", "experiments.table", "functions", "--preset=paper", f"--out={out}"]
     subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=True)
     return time.monotonic() - begin
 
@@ -140,6 +146,8 @@ def main(arguments: Sequence[str]) -> int:
   """Measures all rows, prints the table, writes the files."""
   if list(arguments[1:]) != ["functions"]:
     raise UserError("usage: python -m experiments.benchmark functions [--out=FILE.json]")
+  if _TABLE.value and pathlib.Path(_TABLE.value).exists():
+    raise UserError(f"--table: {_TABLE.value} is there already; allowed: a new folder")
   table = Table("problem", "algorithm", "seeds", *_COLUMNS.values())
   rows = []
   for problem, algorithm, num_seeds in _ROWS:
@@ -147,7 +155,7 @@ def main(arguments: Sequence[str]) -> int:
     rows.append(row)
     table.add_row(problem, algorithm, str(num_seeds), *_numbers(row))
     print(f"{problem} {algorithm} x{num_seeds}: {row['run_seconds']:.2f} s", flush=True)
-  table_seconds = measure_table()
+  table_seconds = measure_table(_TABLE.value)
   Console(width=140).print(table)
   print(f"the paper's table: {table_seconds:.0f} s")
   result = json.dumps({"rows": rows, "table_seconds": table_seconds}, indent=2) + "\n"

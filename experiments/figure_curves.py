@@ -104,10 +104,12 @@ def draw_alpha(family: Family, runs: Runs) -> Figure:
 
 
 def _draw_mean(axis: Axes, x: np.ndarray, values: np.ndarray, algorithm: str) -> None:
-  """Line and band; seeds with a missing value are left out."""
-  values = values[np.isfinite(values).all(axis=1)]
-  if not len(values):
+  """Line and band, over the seeds that did not diverge, from where all of them have finished an episode."""
+  values = values[np.isfinite(values[:, -1])]
+  complete = np.isfinite(values).all(axis=0)
+  if not len(values) or not complete.any():
     return
+  x, values = x[complete], values[:, complete]
   axis.plot(x, values.mean(axis=0), linewidth=1.4, label=ALGORITHM_LABELS[algorithm], **STYLES[algorithm])
   interval = bootstrap_interval(values)
   if interval:
