@@ -1,9 +1,13 @@
 """Traffic: `traffic.py:pace_car_N` with N lanes (1, 2, 3, 4, 10: the paper's scenarios a to e), and `traffic.py:ring`.
 
+`traffic.py:pace_car_5x3` makes a road of its own, here of 5 lanes with 3 vehicles behind in each.
+
 The numbers are those of the paper's runs, the same for all scenarios. The ring, which is not in the paper, takes them
 too. An algorithm may follow after a comma, `traffic.py:pace_car_2,rp`: then its own settings are in place too, which
 for RP, whose runs were plain SHAC, means a standard deviation that does not depend on the state.
 """
+
+import re
 
 from ml_collections import ConfigDict
 
@@ -17,14 +21,16 @@ def get_config(argument: str = "pace_car_2") -> ConfigDict:
   """Configuration of one problem.
 
   Args:
-    argument: `pace_car_` and the number of lanes, or `ring`; and an algorithm after a comma, GI-PPO by default.
+    argument: `pace_car_` and the number of lanes (or lanes x vehicles in each), or `ring`; and an algorithm after a comma, GI-PPO by default.
 
   Raises:
     UserError: for an unknown problem.
   """
   problem, _, algorithm = argument.partition(",")
-  if problem != "ring" and problem not in _SCENARIOS:
-    raise UserError(f"traffic.py:{argument}: no such problem; known: {', '.join(_SCENARIOS)}, ring")
+  sizes = re.fullmatch(r"pace_car_(\d+)x(\d+)", problem)
+  if problem != "ring" and problem not in _SCENARIOS and not sizes:
+    known = ", ".join(_SCENARIOS)
+    raise UserError(f"traffic.py:{argument}: no such problem; known: {known}, pace_car_LANESxVEHICLES, ring")
 
   config = default_config()
   if problem == "ring":
@@ -32,7 +38,10 @@ def get_config(argument: str = "pace_car_2") -> ConfigDict:
     config.env.num_vehicles = 22
   else:
     config.env.name = "pace_car"
-    config.env.scenario = _SCENARIOS[problem]
+    if sizes:
+      config.env.num_lanes, config.env.vehicles_per_lane = int(sizes[1]), int(sizes[2])
+    else:
+      config.env.scenario = _SCENARIOS[problem]
     config.env.lane_membership = "hard"
   config.num_envs = 64
   config.horizon = 32

@@ -33,6 +33,19 @@ def test_the_ring_can_be_configured():
   assert envs.make(**parse(traffic.get_config("ring")).env).num_vehicles == 22
 
 
+def test_a_road_of_ones_own():
+  env = envs.make(**parse(traffic.get_config("pace_car_5x3")).env)
+  assert (env.num_lanes, env.vehicles_per_lane) == (5, 3)
+  with pytest.raises(ValueError, match=r"env.num_lanes: 0 is not allowed; allowed: an integer >= 1"):
+    envs.make(**parse(traffic.get_config("pace_car_0x3")).env)
+
+
+def test_an_algorithm_brings_its_own_settings():
+  config = parse(traffic.get_config("pace_car_2,rp")).config
+  assert (config.algorithm, config.actor.fixed_std, config.actor_gae_lambda) == ("rp", True, 1.0)
+  assert not parse(traffic.get_config("pace_car_2,lrp")).config.actor.fixed_std
+
+
 def test_unknown_problems_are_refused():
   with pytest.raises(UserError, match=r"traffic\.py:pace_car_5: no such problem; known: pace_car_1, .*ring"):
     traffic.get_config("pace_car_5")
