@@ -21,7 +21,8 @@ def get_config(argument: str = "pace_car_2") -> ConfigDict:
   """Configuration of one problem.
 
   Args:
-    argument: `pace_car_` and the number of lanes (or lanes x vehicles in each), or `ring`; and an algorithm after a comma, GI-PPO by default.
+    argument: `pace_car_` and the number of lanes (or lanes x vehicles in each), or `ring`; and an algorithm after a
+      comma, GI-PPO by default.
 
   Raises:
     UserError: for an unknown problem.
