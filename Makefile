@@ -39,6 +39,8 @@ table2: $(INSTALLED)
 	$(RUN) -m experiments.table traffic --preset=paper --out=runs/table_traffic --docs=docs
 	$(RUN) -m experiments.figures traffic --runs=runs/table_traffic --out=docs/images
 	$(RUN) -m experiments.gradients traffic --docs=docs
+	$(RUN) -m gippo_jax.render --workdir=runs/table_traffic/pace_car_2_gippo --out=docs/images/pace_car_2.gif
+	$(RUN) -m gippo_jax.render --workdir=runs/table_traffic/pace_car_2_gippo --out=docs/images/pace_car_2.png
 
 # Every number of docs/performance.md.
 benchmark: $(INSTALLED)
