@@ -5,7 +5,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 
-.PHONY: train test test-slow lint format table1 table2 traffic benchmark clean
+.PHONY: train test test-slow lint format table1 traffic-table traffic benchmark clean
 
 train: $(INSTALLED)
 	$(RUN) -m gippo_jax.main --config=experiments/configs/functions.py:ackley64 --workdir=runs/ackley64
@@ -35,7 +35,7 @@ traffic: $(INSTALLED)
 	$(RUN) -m gippo_jax.render --workdir=runs/pace_car_2 --out=runs/pace_car_2/rollout.html
 
 # The paper's traffic table (about an hour on two cores), its figures, and the quality of the gradients.
-table2: $(INSTALLED)
+traffic-table: $(INSTALLED)
 	$(RUN) -m experiments.table traffic --preset=paper --out=runs/table_traffic --docs=docs
 	$(RUN) -m experiments.figures traffic --runs=runs/table_traffic --out=docs/images
 	$(RUN) -m experiments.gradients traffic --docs=docs
