@@ -136,7 +136,7 @@ class Members:
       chunk = functools.partial(run_chunk, algorithm, capacity)
       return over_members(lambda member: chunk(*member, num_epochs), (states, configs))
 
-    def evaluate_members(states, configs, num_episodes):
+    def evaluate_members(num_episodes, states, configs):
       def one(member):
         state, config = member
         key = jax.random.fold_in(state.key, _EVALUATION_STREAM)
@@ -144,10 +144,13 @@ class Members:
 
       return jax.lax.map(one, (states, configs))
 
+    def evaluate_shards(states, configs, num_episodes):
+      return sharded(functools.partial(evaluate_members, num_episodes), members, members)(states, configs)
+
     members = PartitionSpec("member")
     self._init = jax.jit(sharded(init, members, members))
     self._advance = jax.jit(sharded(advance, members, members, PartitionSpec()), donate_argnums=0)
-    self._evaluate = jax.jit(evaluate_members, static_argnums=2)
+    self._evaluate = jax.jit(evaluate_shards, static_argnums=2)
     self._compiled = None
 
   def init(self, seeds: list[int]) -> Any:
@@ -184,7 +187,9 @@ class Members:
 
   def gather(self, states: Any) -> Any:
     """States without the filling rows, on the host's default device."""
-    return jax.tree.map(lambda leaf: leaf[: self.num_members], states)
+    # Copied first: slicing sharded arrays would make the devices wait for each other, which XLA gives up after a while
+    # on a busy CPU.
+    return jax.tree.map(lambda leaf: jax.device_put(leaf, self._devices[0])[: self.num_members], states)
 
   def _place(self, tree: Any) -> Any:
     return jax.device_put(tree, self._sharding)

@@ -154,3 +154,19 @@ def test_training_recovers_from_an_episode_that_ends_in_nan(algorithm):
   assert np.all(np.isfinite(metrics["return"][broken[-1] :]))
   for leaf in jax.tree.leaves((state.actor, state.critic, state.observation_statistics, state.value_statistics)):
     assert np.all(np.isfinite(leaf))
+
+
+def test_devices_never_wait_for_each_other():
+  """A device that waits for another one, busy with something else, is given up by XLA after a while."""
+  members = Members(ENV, config_of("lr"), 3, EPOCHS)
+  assert len(members._devices) == 2
+  states = members.init([1, 2, 3])
+  members.compile(states)
+  evaluation = members._evaluate.lower(states, members.config, 4).compile()
+  for program in (members._compiled, evaluation):
+    text = program.as_text()
+    assert not [word for word in ("all-gather", "all-reduce", "all-to-all", "collective-permute") if word in text]
+  gathered = members.gather(states)
+  assert {leaf.shape[0] for leaf in jax.tree.leaves(gathered)} == {3}
+  assert all(len(leaf.devices()) == 1 for leaf in jax.tree.leaves(gathered))
+  assert members.evaluate(states, 4).shape == (3, 4)
