@@ -1,7 +1,8 @@
 """Quality of the analytic gradients: `python -m experiments.gradients traffic [--out=FILE.json] [--docs=docs]`.
 
 For each scenario and horizon, the analytic gradient of the expected return against its central finite differences over
-many noise draws (`experiments.gradient_quality`), from states that a random drive reaches.
+many noise draws (`experiments.gradient_quality`), from traffic in motion: the vehicles at their target speed, the pace
+car anywhere in its lane, ahead of them.
 """
 
 import pathlib
@@ -15,18 +16,18 @@ from rich.console import Console
 from rich.table import Table
 
 import envs
-from envs.traffic.pace_car import SCENARIOS
+from envs.traffic import PaceCar, road
+from envs.traffic.pace_car import SCENARIOS, TARGET_SPEED
 from experiments.documents import replace_block
 from experiments.gradient_quality import Quality, measure_quality
-from experiments.traffic_bias import typical_state
 from gippo_jax.errors import UserError
 from gippo_jax.main import console
 from gippo_jax.workdir import write_json
 
 _OUT = flags.DEFINE_string("out", None, "File for the figures as JSON.")
 _DOCS = flags.DEFINE_string("docs", None, "Documentation folder whose traffic.md is renewed.")
-_DRAWS = flags.DEFINE_integer("draws", 4096, "Noise draws for each start state; an even number.", lower_bound=2)
-_STATES = flags.DEFINE_integer("states", 8, "Start states.", lower_bound=1)
+_DRAWS = flags.DEFINE_integer("draws", 1024, "Noise draws for each start state; an even number.", lower_bound=2)
+_STATES = flags.DEFINE_integer("states", 32, "Start states.", lower_bound=1)
 _HORIZONS = flags.DEFINE_list("horizons", ["8", "32", "128"], "Steps.")
 
 _COLUMNS = (
@@ -42,13 +43,30 @@ _COLUMNS = (
 )
 
 
+def moving_state(env: PaceCar, key: jax.Array) -> envs.State:
+  """Traffic in motion, with the pace car 8 to 30 m ahead of the front vehicles and anywhere in its lane."""
+  reset_key, place_key = jax.random.split(key)
+  state = env.reset(reset_key)
+  lead, lateral, heading, speed = jax.random.uniform(
+    place_key, (4,), minval=jnp.array([8.0, -1.9, -0.05, 8.0]), maxval=jnp.array([30.0, 1.9, 0.05, 12.0])
+  )
+  physics = state.physics
+  car = physics.pace_car._replace(
+    x=jnp.max(physics.x) + lead, y=physics.pace_car.y + lateral, heading=heading, speed=speed
+  )
+  physics = physics.replace(
+    speed=jnp.full_like(physics.speed, TARGET_SPEED), pace_car=car, lane=road.lane_of(car.x, car.y, env.num_lanes)
+  )
+  return state.replace(physics=physics, obs=env.observe(physics))
+
+
 def measure_traffic(horizons: Sequence[int], num_states: int, num_draws: int) -> list[dict[str, Any]]:
   """One row for each scenario of the pace car and each horizon."""
   rows = []
   for scenario in SCENARIOS:
     env = envs.make("pace_car", scenario=scenario)
     state_key, action_key, noise_key = jax.random.split(jax.random.key(0), 3)
-    states = jax.jit(jax.vmap(lambda key, env=env: typical_state(env, key)))(jax.random.split(state_key, num_states))
+    states = jax.jit(jax.vmap(lambda key, env=env: moving_state(env, key)))(jax.random.split(state_key, num_states))
     for horizon in horizons:
       base = jax.random.uniform(action_key, (num_states, 1, 2), minval=-0.3, maxval=0.3)
       base = jnp.broadcast_to(base, (num_states, horizon, 2))
