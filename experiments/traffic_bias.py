@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from envs.traffic import PaceCar
+from experiments.gradient_quality import window_return
 from gippo_jax.errors import UserError
 from gippo_jax.main import console
 
@@ -25,17 +26,6 @@ _HORIZON = 32
 _WARM_UP = 60
 _STANDARD_DEVIATION = 0.2
 _SOFTNESS = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
-
-
-def window_return(env: PaceCar, state: Any, actions: jax.Array) -> jax.Array:
-  """Sum of the rewards of `actions`, `[T, 2]`, up to the end of the episode."""
-
-  def step(carry, action):
-    state, alive = carry
-    state = env.step(state, action)
-    return (state, alive * (1.0 - state.terminated)), alive * state.reward
-
-  return jnp.sum(jax.lax.scan(step, (state, jnp.ones(())), actions)[1])
 
 
 def typical_state(env: PaceCar, key: jax.Array) -> Any:
@@ -71,7 +61,7 @@ def slopes(env: PaceCar, states: Any, actions: jax.Array, shifts: jax.Array, ana
   """
 
   def shifted_return(shift, state, actions):
-    return window_return(env, state, actions.at[:, 0].add(shift))
+    return window_return(env, state, actions.at[:, 0].add(shift))[0]
 
   def score(shift, state, actions):
     difference = shifted_return(shift, state, actions) - shifted_return(-shift, state, actions)

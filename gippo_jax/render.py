@@ -5,7 +5,6 @@ The page holds everything it needs; open it in any browser.
 
 import json
 import pathlib
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -138,4 +137,4 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-  sys.exit(console(main))
+  console(main)
