@@ -6,6 +6,7 @@ from typing import Any
 from envs.base import Environment, State
 from envs.functions import FUNCTIONS, FunctionOptimization
 from envs.linear_quadratic import LinearQuadratic
+from envs.physics import Cartpole
 from envs.point_mass import PointMass
 from envs.traffic import PaceCar, Ring
 from envs.wrappers import vectorize
@@ -15,6 +16,7 @@ __all__ = ["Environment", "State", "known", "make", "vectorize"]
 _CLASSES = {
   "point_mass": PointMass,
   "linear_quadratic": LinearQuadratic,
+  "cartpole": Cartpole,
   "pace_car": PaceCar,
   "ring": Ring,
 }

@@ -55,11 +55,13 @@ class EpisodeState:
     current: state the next action acts on; after the end of an episode the start of the next one. Its reward and end
       flags belong to the last step taken.
     final_obs: observation the last step reached, before any reset.
+    fault: 1 where the last step failed: its action, reward or observation was not finite.
     key: the environment's own key, from which the next start is drawn.
   """
 
   current: State
   final_obs: jax.Array
+  fault: jax.Array
   key: jax.Array
 
   @property
@@ -73,6 +75,9 @@ class AutoReset:
   """Begins a fresh episode when one ends.
 
   The start is drawn from the environment's own key, and no gradient crosses it.
+
+  A step whose reward or observation is not finite is undone: the episode is cut before it, as by a time limit, with
+  reward 0 and the observation before the step as the last one. So a simulator that fails neither pays nor costs.
   """
 
   env: TimeLimit
@@ -80,11 +85,19 @@ class AutoReset:
   def reset(self, key: jax.Array) -> EpisodeState:
     key, start_key = jax.random.split(key)
     state = self.env.reset(start_key)
-    return EpisodeState(current=state, final_obs=state.obs, key=key)
+    return EpisodeState(current=state, final_obs=state.obs, fault=jnp.zeros_like(state.reward), key=key)
 
   def step(self, state: EpisodeState, action: jax.Array) -> EpisodeState:
     key, start_key = jax.random.split(state.key)
     reached = self.env.step(state.current, action)
+    broken = ~(jnp.all(jnp.isfinite(reached.obs)) & jnp.isfinite(reached.reward))
+    zero = jnp.zeros_like(reached.reward)
+    reached = reached.replace(
+      obs=jnp.where(broken, state.current.obs, reached.obs),
+      reward=jnp.where(broken, zero, reached.reward),
+      terminated=jnp.where(broken, zero, reached.terminated),
+      truncated=jnp.where(broken, zero + 1, reached.truncated),
+    )
     done = jnp.maximum(reached.terminated, reached.truncated) > 0
     start = jax.lax.stop_gradient(self.env.reset(start_key))
     physics, obs = jax.tree.map(
@@ -92,7 +105,8 @@ class AutoReset:
       (start.physics, start.obs),
       (reached.physics, reached.obs),
     )
-    return EpisodeState(current=reached.replace(physics=physics, obs=obs), final_obs=reached.obs, key=key)
+    fault = (broken | ~jnp.all(jnp.isfinite(action))).astype(zero.dtype)
+    return EpisodeState(current=reached.replace(physics=physics, obs=obs), final_obs=reached.obs, fault=fault, key=key)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -66,6 +66,9 @@ class RunProgress:
     shown = "  ".join(f"{name} {format_number(value)}" for name, value in fields.items())
     self._bars.update(self._task, completed=epoch, shown=shown)
 
+  def note(self, text: str) -> None:
+    """A line of the run that a table has no room for."""
+
   def stop(self) -> None:
     """The run is over; its bar goes."""
     self._bars.remove_task(self._task)

@@ -138,27 +138,17 @@ class AdamConfig:
 
 
 @struct.dataclass
-class LRConfig:
-  """The likelihood-ratio step."""
+class RateConfig:
+  """Rate of an algorithm that makes one step of the actor per epoch."""
 
   learning_rate: float = real(1e-3, "Adam rate of the first epoch", minimum=0)
   final_learning_rate: float = real(1e-5, "rate of the last epoch, reached linearly", minimum=0)
 
 
 @struct.dataclass
-class RPConfig:
-  """The reparameterisation step."""
-
-  learning_rate: float = real(1e-3, "Adam rate of the first epoch", minimum=0)
-  final_learning_rate: float = real(1e-5, "rate of the last epoch, reached linearly", minimum=0)
-
-
-@struct.dataclass
-class LRPConfig:
+class LRPConfig(RateConfig):
   """The step on both estimators, weighted by their inverse variances."""
 
-  learning_rate: float = real(1e-3, "Adam rate of the first epoch", minimum=0)
-  final_learning_rate: float = real(1e-5, "rate of the last epoch, reached linearly", minimum=0)
   num_variance_samples: int = integer(16, "single-sample gradients that measure an estimator's variance", minimum=2)
   max_gradient_entries: int = integer(512, "leading entries of a gradient that enter its variance", minimum=1)
 
@@ -187,7 +177,13 @@ class AlphaConfig:
 class PPOConfig:
   """Clipped surrogate, for PPO and inside GI-PPO."""
 
-  learning_rate: float = real(1e-4, "Adam rate", minimum=0)
+  learning_rate: float = real(1e-4, "Adam rate; of the first minibatch with rate_schedule=adaptive_kl", minimum=0)
+  rate_schedule: str = choice(
+    "constant", ("constant", "adaptive_kl"), "whether the rate follows the divergence of the policy's steps"
+  )
+  kl_threshold: float = real(
+    0.008, "adaptive_kl: the rate falls by 1.5 above twice this divergence, and rises by 1.5 below half of it", above=0
+  )
   min_learning_rate: float = real(1e-5, "the rate does not fall below this after failures", minimum=0)
   compound_retries: bool = switch(
     True, "each retry divides the rate again; if not, every retry runs at learning_rate / retry.rate_divisor"
@@ -211,7 +207,7 @@ class RetryConfig:
 class Config:
   """All hyper-parameters of a training run; the argument of every compiled function."""
 
-  algorithm: str = choice("gippo", ("lr", "rp", "ppo", "lrp", "gippo"), "training algorithm")
+  algorithm: str = choice("gippo", ("lr", "rp", "shac", "ppo", "lrp", "pe", "gippo"), "training algorithm")
   num_envs: int = integer(64, "environments stepped side by side", minimum=1)
   horizon: int = integer(
     1, "steps per environment and epoch; also the length of backpropagation through time", minimum=1
@@ -220,7 +216,7 @@ class Config:
   discount: float = real(0.99, "discount per step", above=0, maximum=1)
   gae_lambda: float = real(0.95, "lambda of the advantages and of the critic's targets", minimum=0, maximum=1)
   actor_gae_lambda: float = real(
-    0.95, "lambda in the objective that RP and LR+RP differentiate; with 1 RP is SHAC", minimum=0, maximum=1
+    0.95, "lambda in the objective that RP and LR+RP differentiate; SHAC's is 1", minimum=0, maximum=1
   )
   normalize_observations: bool = switch(True, "running statistics of observations")
   normalize_values: bool = switch(True, "the critic predicts normalised returns")
@@ -231,9 +227,11 @@ class Config:
   actor: ActorConfig = group(ActorConfig)
   critic: CriticConfig = group(CriticConfig)
   adam: AdamConfig = group(AdamConfig)
-  lr: LRConfig = group(LRConfig)
-  rp: RPConfig = group(RPConfig)
+  lr: RateConfig = group(RateConfig)
+  rp: RateConfig = group(RateConfig)
+  shac: RateConfig = group(RateConfig)
   lrp: LRPConfig = group(LRPConfig)
+  pe: RateConfig = group(RateConfig)
   alpha: AlphaConfig = group(AlphaConfig)
   ppo: PPOConfig = group(PPOConfig)
   retry: RetryConfig = group(RetryConfig)
@@ -248,6 +246,12 @@ class RunConfig:
   log_interval: int = integer(10, "every so many epochs a row of metrics is written", minimum=1)
   checkpoint_seconds: float = real(30.0, "least time between checkpoints", minimum=0)
   gradient_probe: bool = switch(True, "refuse an environment whose rewards show no gradient at start-up")
+  tolerated_share: float = real(
+    0.2,
+    "a seed is given up after 20 epochs in a row with a larger share of failed steps or of gradients not finite",
+    minimum=0,
+    maximum=1,
+  )
   evaluation_episodes: int = integer(128, "episodes of the final evaluation", minimum=1)
 
 

@@ -9,16 +9,16 @@ from envs.wrappers import TimeLimit
 from gippo_jax import policy
 from gippo_jax.config import Config
 from gippo_jax.networks import make_networks
-from gippo_jax.state import TrainingState
+from gippo_jax.state import PolicyState
 
 
-def evaluate(env: Any, config: Config, state: TrainingState, key: jax.Array, num_episodes: int) -> jax.Array:
+def evaluate(env: Any, config: Config, policy_state: PolicyState, key: jax.Array, num_episodes: int) -> jax.Array:
   """Undiscounted returns of complete episodes under the mean action.
 
   Args:
     env: unbatched environment, without wrappers.
     config: hyper-parameters of the run.
-    state: holds the policy and the observation statistics.
+    policy_state: the policy.
     key: draws the starts of the episodes.
     num_episodes: number of episodes, run side by side.
 
@@ -33,8 +33,8 @@ def evaluate(env: Any, config: Config, state: TrainingState, key: jax.Array, num
       current, alive, total = carry
       obs = current.obs
       if config.normalize_observations:
-        obs = state.observation_statistics.normalize(obs)
-      mean, _ = networks.policy(state.actor, obs)
+        obs = policy_state.observation_statistics.normalize(obs)
+      mean, _ = networks.policy(policy_state.actor, obs)
       reached = timed.step(current, policy.squash(mean))
       total = total + jnp.where(alive, reached.reward, 0.0)
       alive = alive & (jnp.maximum(reached.terminated, reached.truncated) == 0)

@@ -66,7 +66,10 @@ def main(arguments: Sequence[str]) -> int:
     workdir.open(experiment.to_dict())
     summary = run(experiment, env, workdir, default_progress())
   print(_result_line(summary, workdir))
-  return 130 if summary["status"] == "interrupted" else 0
+  for seed, reason in zip(summary["seeds"], summary["reasons"], strict=True):
+    if reason:
+      print(f"seed {seed} was given up: {reason}", file=sys.stderr)
+  return {"interrupted": 130, "diverged": 1}.get(summary["status"], 0)
 
 
 def configure_jax(num_members: int) -> None:
@@ -93,8 +96,10 @@ def _result_line(summary: dict, workdir) -> str:
   seeds = f"{len(summary['seeds'])} seed{'s' if len(summary['seeds']) > 1 else ''}"
   return (
     f"{summary['status']}: {summary['algorithm']}, {seeds}, {summary['epochs']} epochs; best return "
-    f"{mean('best_return')}, evaluation return {mean('evaluation_return')}; compiled in "
-    f"{summary['compile_seconds']:.1f} s, ran {summary['run_seconds']:.1f} s; files in {workdir.path}"
+    f"{mean('best_return')}, evaluation return {mean('evaluation_return')} (of the best policy "
+    f"{mean('best_evaluation_return')}); compiled in {summary['compile_seconds']:.1f} s, ran "
+    f"{summary['run_seconds']:.1f} s, peak memory {summary['memory_bytes']['peak'] / 2**20:.0f} MiB; files in "
+    f"{workdir.path}"
   )
 
 

@@ -26,10 +26,12 @@ class StepInfo(NamedTuple):
   Attributes:
     gradient_norm: global norm before clipping.
     skipped: 1 where the gradient was not finite and the step was skipped.
+    clipped: 1 where the norm was above the largest allowed.
   """
 
   gradient_norm: jax.Array
   skipped: jax.Array
+  clipped: jax.Array
 
 
 @struct.dataclass
@@ -65,7 +67,9 @@ class Optimizer:
     """
     norm = jnp.sqrt(jnp.sum(gradient**2))
     finite = jnp.isfinite(norm)
+    clipped = jnp.zeros_like(norm)
     if self.max_norm is not None:
+      clipped = (norm > self.max_norm).astype(norm.dtype)
       gradient = gradient * jnp.minimum(1.0, self.max_norm / (norm + 1e-6))
     # optax raises the (traced) betas to its integer step count, which strict promotion forbids.
     with jax.numpy_dtype_promotion("standard"):
@@ -73,25 +77,25 @@ class Optimizer:
     flat, moments = jax.tree.map(
       lambda new, old: jnp.where(finite, new, old), (flat - rate * update, new_moments), (flat, moments)
     )
-    return flat, moments, StepInfo(norm, 1.0 - finite.astype(norm.dtype))
+    return flat, moments, StepInfo(norm, 1.0 - finite.astype(norm.dtype), clipped)
 
   def _adam(self) -> optax.GradientTransformation:
     return optax.scale_by_adam(b1=self.beta1, b2=self.beta2, eps=_ADAM_EPSILON)
 
 
-def value_and_flat_gradient(loss: Callable[..., jax.Array]) -> Callable[..., tuple[jax.Array, jax.Array]]:
+def value_and_flat_gradient(loss: Callable[..., Any], has_aux: bool = False) -> Callable[..., tuple[Any, jax.Array]]:
   """Like `jax.value_and_grad` for a scalar loss, with the gradient flattened to `[P]`."""
 
-  def function(params: Params, *arguments: Any) -> tuple[jax.Array, jax.Array]:
-    value, gradients = jax.value_and_grad(loss)(params, *arguments)
+  def function(params: Params, *arguments: Any) -> tuple[Any, jax.Array]:
+    value, gradients = jax.value_and_grad(loss, has_aux=has_aux)(params, *arguments)
     return value, ravel_pytree(gradients)[0]
 
   return function
 
 
 def summarize(info: StepInfo) -> StepInfo:
-  """Mean gradient norm and number of skipped steps of a stack of steps."""
-  return StepInfo(jnp.mean(info.gradient_norm), jnp.sum(info.skipped))
+  """Mean gradient norm, number of skipped steps and share of clipped ones of a stack of steps."""
+  return StepInfo(jnp.mean(info.gradient_norm), jnp.sum(info.skipped), jnp.mean(info.clipped))
 
 
 def make_optimizer(config: Config, beta1: jax.Array, beta2: jax.Array) -> Optimizer:
@@ -112,6 +116,7 @@ class Attempt(NamedTuple):
     moments: the optimiser's state after the last step.
     first_loss, last_loss: the losses that decide whether the attempt is kept.
     info: the steps' `StepInfo`, summarised.
+    rate: what a rule that follows the steps would start the next epoch with.
   """
 
   flat: jax.Array
@@ -119,6 +124,7 @@ class Attempt(NamedTuple):
   first_loss: jax.Array
   last_loss: jax.Array
   info: StepInfo
+  rate: jax.Array
 
 
 class RetryResult(NamedTuple):
@@ -129,7 +135,7 @@ class RetryResult(NamedTuple):
     moments: the optimiser's state after all attempts; failed ones leave their traces.
     succeeded: whether any attempt was kept.
     attempts: number of attempts made.
-    first_loss, last_loss, info: of the last attempt.
+    first_loss, last_loss, info, rate: of the last attempt.
   """
 
   params: Params
@@ -139,6 +145,7 @@ class RetryResult(NamedTuple):
   first_loss: jax.Array
   last_loss: jax.Array
   info: StepInfo
+  rate: jax.Array
 
 
 def minimize_with_retry(
@@ -180,6 +187,7 @@ def minimize_with_retry(
       first_loss=result.first_loss,
       last_loss=result.last_loss,
       info=result.info,
+      rate=result.rate,
     )
 
   nothing = jnp.zeros_like(base_rate)
@@ -190,7 +198,8 @@ def minimize_with_retry(
     attempts=jnp.zeros((), jnp.int32),
     first_loss=nothing,
     last_loss=nothing,
-    info=StepInfo(nothing, nothing),
+    info=StepInfo(nothing, nothing, nothing),
+    rate=base_rate,
   )
   result = jax.lax.while_loop(
     lambda carry: ~carry.succeeded & (carry.attempts < config.max_attempts), attempt_once, before

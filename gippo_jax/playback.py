@@ -11,16 +11,16 @@ from envs.wrappers import TimeLimit
 from gippo_jax import policy
 from gippo_jax.config import Config
 from gippo_jax.networks import make_networks
-from gippo_jax.state import TrainingState
+from gippo_jax.state import PolicyState
 
 
-def play(env: Any, config: Config, state: TrainingState, key: jax.Array, explore: bool = False) -> Trajectory:
+def play(env: Any, config: Config, policy_state: PolicyState, key: jax.Array, explore: bool = False) -> Trajectory:
   """Runs one episode to its end.
 
   Args:
     env: unbatched environment, without wrappers.
     config: hyper-parameters of the run.
-    state: holds the policy and the observation statistics.
+    policy_state: the policy.
     key: draws the start, and the noise with `explore`.
     explore: draw actions from the policy instead of taking its mean.
 
@@ -31,15 +31,15 @@ def play(env: Any, config: Config, state: TrainingState, key: jax.Array, explore
   timed = TimeLimit(env)
 
   @jax.jit
-  def episode(state, key):
+  def episode(policy_state, key):
     start_key, noise_key = jax.random.split(key)
     noise = jax.random.normal(noise_key, (env.episode_length, env.action_size)) * float(explore)
 
     def step(current, eps):
       obs = current.obs
       if config.normalize_observations:
-        obs = state.observation_statistics.normalize(obs)
-      mean, log_std = networks.policy(state.actor, obs)
+        obs = policy_state.observation_statistics.normalize(obs)
+      mean, log_std = networks.policy(policy_state.actor, obs)
       action = policy.squash(policy.sample(mean, log_std, eps))
       reached = timed.step(current, action)
       return reached, (reached, action)
@@ -48,7 +48,7 @@ def play(env: Any, config: Config, state: TrainingState, key: jax.Array, explore
     _, (reached, actions) = jax.lax.scan(step, start, noise)
     return jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest]), start, reached), actions
 
-  states, actions = jax.device_get(episode(state, key))
+  states, actions = jax.device_get(episode(policy_state, key))
   ended = np.flatnonzero(np.maximum(states.terminated, states.truncated)[1:] > 0)
   length = int(ended[0]) + 1 if ended.size else env.episode_length
   states = states.replace(physics=states.physics.inner)

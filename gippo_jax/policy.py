@@ -24,3 +24,10 @@ def log_prob(mean: jax.Array, log_std: jax.Array, action: jax.Array) -> jax.Arra
   """Log density of the unsquashed `action`, summed over action entries: `[..., A] -> [...]`."""
   standardized = (action - mean) * jnp.exp(-log_std)
   return jnp.sum(-0.5 * standardized**2 - log_std - _HALF_LOG_TWO_PI, axis=-1)
+
+
+def kl_divergence(mean: jax.Array, log_std: jax.Array, other_mean: jax.Array, other_log_std: jax.Array) -> jax.Array:
+  """`KL(N(mean, std) || N(other_mean, other_std))`, summed over action entries: four times `[..., A] -> [...]`."""
+  log_ratio = log_std - other_log_std
+  distance = (mean - other_mean) * jnp.exp(-other_log_std)
+  return jnp.sum(0.5 * (jnp.exp(2.0 * log_ratio) + distance**2 - 1.0) - log_ratio, axis=-1)

@@ -8,6 +8,10 @@ from typing import Any, Protocol
 class Progress(Protocol):
   """Receives the state of a run after every chunk."""
 
+  def note(self, text: str) -> None:
+    """Called with a line to show, outside of `start` and `stop`."""
+    ...
+
   def start(self, epoch: int, num_epochs: int) -> None:
     """Called once, before the first chunk."""
     ...
@@ -23,6 +27,9 @@ class Progress(Protocol):
 
 class NoProgress:
   """Shows nothing."""
+
+  def note(self, text: str) -> None:
+    """Does nothing."""
 
   def start(self, epoch: int, num_epochs: int) -> None:
     """Does nothing."""
@@ -43,6 +50,10 @@ class PlainProgress:
 
   def __init__(self, seconds: float = 2.0):
     self._seconds = seconds
+
+  def note(self, text: str) -> None:
+    """Prints the line."""
+    print(text, flush=True)
 
   def start(self, epoch: int, num_epochs: int) -> None:
     """Remembers where the run starts."""
@@ -65,6 +76,10 @@ class PlainProgress:
 
 class BarProgress:
   """A rich progress bar with epoch, return, alpha, steps per second and the time left."""
+
+  def note(self, text: str) -> None:
+    """Prints the line."""
+    print(text, flush=True)
 
   def start(self, epoch: int, num_epochs: int) -> None:
     """Draws the bar."""

@@ -37,7 +37,7 @@ class Recorder:
 
     Args:
       epoch: epochs done before the chunk.
-      metrics: arrays `[num_members, chunk]`.
+      metrics: arrays `[num_members, chunk]`, or `[num_members, chunk, entries]`.
       steps_per_second: environment steps of all members per second in this chunk.
       num_epochs: epochs of the whole run, the last of which is always logged.
     """
@@ -47,13 +47,14 @@ class Recorder:
       if done % self._log_interval and done not in (1, num_epochs):
         continue
       for member, seed in enumerate(self._seeds):
-        values = {name: column[member, index].item() for name, column in metrics.items()}
+        values = {name: column[member, index].tolist() for name, column in metrics.items()}
         steps = done * self._steps_per_epoch
         row = {"epoch": done, "seed": seed, "steps": steps, "steps_per_second": steps_per_second, **values}
         self._rows.write(json.dumps(finite_or_none(row), allow_nan=False) + "\n")
         for name, value in values.items():
-          if np.isfinite(value):  # TensorBoard has no place for the others
-            self._writers[member].add_scalar(name, value, steps)
+          for tag, number in _scalars(name, value):
+            if np.isfinite(number):  # TensorBoard has no place for the others
+              self._writers[member].add_scalar(tag, number, steps)
     self._rows.flush()
 
   def close(self) -> None:
@@ -61,6 +62,12 @@ class Recorder:
     self._rows.close()
     for writer in self._writers:
       writer.close()
+
+
+def _scalars(name: str, value: float | list[float]) -> list[tuple[str, float]]:
+  if isinstance(value, list):
+    return [(f"{name}/{index}", number) for index, number in enumerate(value)]
+  return [(name, value)]
 
 
 def read_rows(workdir: Workdir) -> list[dict[str, Any]]:

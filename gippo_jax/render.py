@@ -17,6 +17,7 @@ from gippo_jax.main import configure_jax, console
 _OUT = flags.DEFINE_string("out", "rollout.html", "File to write: .html (a page), .gif (moving), .png (one frame).")
 _SEED = flags.DEFINE_integer("seed", None, "Which of the run's seeds; the one of best evaluation by default.")
 _EPISODE = flags.DEFINE_integer("episode", 0, "Draws another start (and other noise) for each number.", lower_bound=0)
+_POLICY = flags.DEFINE_enum("policy", "best", ["best", "final"], "The run's best policy, or its last.")
 _EXPLORE = flags.DEFINE_bool("explore", False, "Draw actions from the policy instead of taking its mean.")
 _SECONDS = flags.DEFINE_float(
   "seconds", 10.0, "Length of a .gif: the episode is sped up or slowed down.", lower_bound=1
@@ -26,15 +27,16 @@ _FRAME = flags.DEFINE_float("at", 0.5, "Moment of a .png, as a share of the epis
 _GIF_FRAMES_PER_SECOND = 12
 
 
-def load(workdir_path: str, seed: int | None) -> tuple[Any, Any, Any, int]:
+def load(workdir_path: str, seed: int | None, best: bool) -> tuple[Any, Any, Any, int]:
   """Reads a run's environment and the policy of one of its seeds.
 
   Args:
     workdir_path: the run's folder.
     seed: which; the one of best evaluation when `None`.
+    best: the best policy of the run, not its last.
 
   Returns:
-    Environment, configuration, the seed's `TrainingState`, and the seed.
+    Environment, configuration, the seed's `PolicyState`, and the seed.
 
   Raises:
     UserError: when the folder holds no checkpoint, or no such seed.
@@ -55,7 +57,7 @@ def load(workdir_path: str, seed: int | None) -> tuple[Any, Any, Any, int]:
   env = envs.make(**experiment.env)
   seeds = list(range(experiment.run.seed, experiment.run.seed + experiment.run.num_seeds))
   if seed is None:
-    seed = _best_seed(workdir, seeds)
+    seed = _best_seed(workdir, seeds, "best_evaluation_return" if best else "evaluation_return")
   if seed not in seeds:
     raise UserError(f"--seed: {seed} is not in the run; allowed: {seeds[0]} to {seeds[-1]}")
   config = traced(experiment.config)
@@ -65,13 +67,14 @@ def load(workdir_path: str, seed: int | None) -> tuple[Any, Any, Any, int]:
     jax.random.split(jax.random.key(0), len(seeds)),
   )
   states = checkpoint.restore(workdir.checkpoint, like).states
-  return env, config, jax.tree.map(lambda leaf: leaf[seeds.index(seed)], states), seed
+  state = jax.tree.map(lambda leaf: leaf[seeds.index(seed)], states)
+  return env, config, state.best_policy if best else state.policy, seed
 
 
-def _best_seed(workdir, seeds: list[int]) -> int:
+def _best_seed(workdir, seeds: list[int], field: str) -> int:
   if not workdir.summary.exists():
     return seeds[0]
-  returns = json.loads(workdir.summary.read_text())["evaluation_return"]
+  returns = json.loads(workdir.summary.read_text())[field]
   return max(zip(returns, seeds, strict=True), key=lambda pair: -float("inf") if pair[0] is None else pair[0])[1]
 
 
@@ -103,7 +106,7 @@ def save_frame(env: Any, trajectory: Any, share: float, path: pathlib.Path) -> N
 def main(arguments: Sequence[str]) -> int:
   """Plays an episode and writes it."""
   if len(arguments) > 1:
-    raise UserError(f"{arguments[1]!r} is no flag; allowed: --workdir, --out, --seed, --episode, --explore")
+    raise UserError(f"{arguments[1]!r} is no flag; allowed: --workdir, --out, --seed, --policy, --episode, --explore")
   out = pathlib.Path(_OUT.value)
   if out.suffix not in (".html", ".gif", ".png"):
     raise UserError(f"--out: {str(out)!r} is no kind of picture; allowed: a name that ends in .html, .gif or .png")
@@ -117,10 +120,10 @@ def main(arguments: Sequence[str]) -> int:
   from gippo_jax.playback import play
   from gippo_jax.workdir import write_text
 
-  env, config, state, seed = load(workdir, _SEED.value)
+  env, config, policy_state, seed = load(workdir, _SEED.value, _POLICY.value == "best")
   if not isinstance(env, Renderable):
     raise UserError(f"--workdir: {type(env).__name__} cannot be drawn; allowed: environments with page() and draw()")
-  trajectory = play(env, config, state, jax.random.key(_EPISODE.value), _EXPLORE.value)
+  trajectory = play(env, config, policy_state, jax.random.key(_EPISODE.value), _EXPLORE.value)
   try:
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.suffix == ".html":

@@ -1,5 +1,6 @@
 """Rollout of a window of experience, and the gradient of its advantages by one backward pass."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -26,6 +27,7 @@ class Window:
     mean, log_std: the policy that drew the action, `[T, N, A]`.
     reward: `[T, N]`.
     done: 1 where the step ended its episode, `[T, N]`.
+    fault: 1 where the step's action or result was not finite, `[T, N]`.
     value: target critic's value of `observation`, `[T, N]`.
     next_value: its value of what the step reached, 0 after an early end, `[T, N]`.
     episode_start: 1 where the step begins an episode, `[T, N]`.
@@ -40,6 +42,7 @@ class Window:
   log_std: jax.Array
   reward: jax.Array
   done: jax.Array
+  fault: jax.Array
   value: jax.Array
   next_value: jax.Array
   episode_start: jax.Array
@@ -64,7 +67,9 @@ def _scale_gradient_jvp(primals, tangents):
   return x, tangents[0] * scale
 
 
-def _scale_tree_gradient(tree: Any, scale: jax.Array) -> Any:
+def scale_gradient(tree: Any, scale: jax.Array) -> Any:
+  """`tree`, every derivative through it multiplied by `scale`."""
+
   def scale_leaf(leaf):
     return _scale_gradient(leaf, scale) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
 
@@ -79,7 +84,7 @@ def collect(
   actor: Any,
   noise: jax.Array,
   perturbation: jax.Array | None = None,
-  gradient_decay: jax.Array | None = None,
+  between_steps: Callable[[Any], Any] = lambda environment: environment,
 ) -> tuple[Any, Window]:
   """Runs the policy for a window, differentiable in `actor` and `perturbation`.
 
@@ -91,7 +96,7 @@ def collect(
     actor: parameters of the policy.
     noise: `eps` of every action, `[T, N, A]`.
     perturbation: added to every action, `[T, N, A]`; `None` adds nothing.
-    gradient_decay: factor on every derivative that passes from one step to the next; `None` leaves it.
+    between_steps: identity on the batch of environments, put between two steps to change the derivatives that pass.
 
   Returns:
     The batch of environments after the window, and the window.
@@ -101,8 +106,7 @@ def collect(
 
   def step(environment, step_inputs):
     eps, shift = step_inputs
-    if gradient_decay is not None:
-      environment = _scale_tree_gradient(environment, gradient_decay)
+    environment = between_steps(environment)
     raw = environment.current.obs
     obs = normalize(raw)
     mean, log_std = networks.policy(actor, obs)
@@ -110,12 +114,12 @@ def collect(
     if shift is not None:
       action = action + shift
     reached = env.step(environment, policy.squash(action))
-    return reached, (raw, obs, action, mean, log_std, reached.final_obs, reached.current, reached.done)
+    return reached, (raw, obs, action, mean, log_std, reached.final_obs, reached.current, reached.done, reached.fault)
 
   if config.rematerialize:
     step = jax.checkpoint(step)
   environment, steps = jax.lax.scan(step, state.environment, (noise, perturbation))
-  raw, obs, action, mean, log_std, final_obs, transition, done = steps
+  raw, obs, action, mean, log_std, final_obs, transition, done, fault = steps
 
   value, next_value = _values(networks, config, state, obs, normalize(final_obs), transition.terminated, done)
   reward = transition.reward
@@ -130,6 +134,7 @@ def collect(
     log_std=log_std,
     reward=reward,
     done=done,
+    fault=fault,
     value=value,
     next_value=next_value,
     episode_start=episode_start,
@@ -173,8 +178,9 @@ def collect_with_advantage_gradient(
   """
 
   def total_delta(perturbation):
+    decay = config.discount * config.gae_lambda
     environment, window = collect(
-      env, networks, config, state, actor, noise, perturbation, config.discount * config.gae_lambda
+      env, networks, config, state, actor, noise, perturbation, lambda batch: scale_gradient(batch, decay)
     )
     delta = window.reward + config.discount * window.next_value - window.value
     return jnp.sum(delta), (environment, window)

@@ -14,7 +14,9 @@ import numpy as np
 import gippo_jax
 from envs.base import Environment
 from gippo_jax import checkpoint as checkpoints
+from gippo_jax import memory
 from gippo_jax.checkpoint import Checkpoint
+from gippo_jax.divergence import DivergenceWatch
 from gippo_jax.parsing import Experiment
 from gippo_jax.plotting import plot_learning_curve
 from gippo_jax.progress import Progress
@@ -25,7 +27,7 @@ from gippo_jax.workdir import Workdir, write_json
 _CHUNK_SECONDS = 0.5
 _CHUNK_CAPACITY = 256
 _FIRST_CHUNK = 8
-_EPOCHS_TO_DIVERGE = 20
+_SHOWN_WHEN_POSITIVE = {"sample_gradient_dropped": "dropped", "fault_share": "failed steps"}
 
 
 class _Interrupt:
@@ -79,9 +81,11 @@ def run(experiment: Experiment, env: Environment, workdir: Workdir, progress: Pr
     compile_seconds = compile_seconds or time.monotonic() - begin
 
     recorder = Recorder(workdir, seeds, steps_per_epoch, options.log_interval, epoch)
+    progress.note(memory.describe(members.program_bytes))
     progress.start(epoch, config.num_epochs)
     started_from, began_at = epoch, time.monotonic()
-    last_save, chunk, lost = began_at, _FIRST_CHUNK, np.zeros(len(seeds), int)
+    last_save, chunk = began_at, _FIRST_CHUNK
+    watch = DivergenceWatch(len(seeds), config.horizon, options.tolerated_share)
 
     def seconds_so_far() -> float:
       return run_seconds + time.monotonic() - began_at
@@ -90,7 +94,7 @@ def run(experiment: Experiment, env: Environment, workdir: Workdir, progress: Pr
       checkpoints.save(workdir.checkpoint, Checkpoint(members.gather(states), epoch, seconds_so_far(), compile_seconds))
 
     unwritten = None
-    while epoch < config.num_epochs and not interrupt.requested and (lost < _EPOCHS_TO_DIVERGE).any():
+    while epoch < config.num_epochs and not interrupt.requested and not watch.lost.all():
       length = min(chunk, members.capacity, config.num_epochs - epoch)
       chunk_begin = time.monotonic()
       states, pending = members.launch(states, length)
@@ -101,8 +105,8 @@ def run(experiment: Experiment, env: Environment, workdir: Workdir, progress: Pr
       seconds = time.monotonic() - chunk_begin
       speed = length * steps_per_epoch * len(seeds) / seconds
       unwritten = (epoch, metrics, speed, config.num_epochs)
+      watch.update(epoch, metrics)
       epoch += length
-      lost = _lost_epochs(lost, metrics)
       progress.update(epoch, _shown(metrics, speed))
       chunk = max(1, min(4 * length, round(length * _CHUNK_SECONDS / max(seconds, 1e-6))))
       if time.monotonic() - last_save > options.checkpoint_seconds:
@@ -120,28 +124,31 @@ def run(experiment: Experiment, env: Environment, workdir: Workdir, progress: Pr
     progress.stop()
     recorder.close()
 
-    diverged = lost >= _EPOCHS_TO_DIVERGE
-    if diverged.all():
+    if watch.lost.all():
       status = "diverged"
     else:
       status = "finished" if epoch == config.num_epochs else "interrupted"
     evaluation = members.evaluate(states, options.evaluation_episodes)
+    best_evaluation = members.evaluate(states, options.evaluation_episodes, of_best=True)
     returns = jax.device_get(members.gather(states).returns)
     summary = {
       "status": status,
       "algorithm": config.algorithm,
       "environment": experiment.env,
       "seeds": seeds,
-      "diverged": diverged.tolist(),
+      "diverged": watch.lost.tolist(),
+      "reasons": watch.reasons,
       "best_return": returns.best.tolist(),
       "final_return": returns.mean.tolist(),
       "evaluation_return": evaluation.mean(axis=1).tolist(),
+      "best_evaluation_return": best_evaluation.mean(axis=1).tolist(),
       "epochs": epoch,
       "steps": epoch * steps_per_epoch,
       "compile_seconds": compile_seconds,
       "run_seconds": total_seconds,
       "epochs_per_second": epochs_per_second,
       "steps_per_second": epochs_per_second * steps_per_epoch * len(seeds),
+      "memory_bytes": {**members.program_bytes, "peak": memory.peak_bytes()},
       "versions": versions(),
       "device": describe_device(),
     }
@@ -152,22 +159,25 @@ def run(experiment: Experiment, env: Environment, workdir: Workdir, progress: Pr
   return summary
 
 
-def _lost_epochs(so_far: np.ndarray, metrics: dict[str, np.ndarray]) -> np.ndarray:
-  """Epochs in a row, up to now, whose critic loss was no finite number, `[num_members]`."""
-  for finite in np.isfinite(metrics["critic_loss"]).T:
-    so_far = np.where(finite, 0, so_far + 1)
-  return so_far
-
-
 def _shown(metrics: dict[str, np.ndarray], steps_per_second: float) -> dict[str, float]:
   """The numbers of the progress line: means over the members."""
   shown = {"return": metrics["return"][:, -1].mean()}
   if "alpha" in metrics:
     shown["alpha"] = metrics["alpha"][:, -1].mean()
+  if "sample_gradient_norm_by_age" in metrics:
+    by_age = metrics["sample_gradient_norm_by_age"][:, -1].mean(axis=0)
+    shown["gradient"] = metrics["sample_gradient_norm"][:, -1].mean()
+    if len(by_age) > 1:
+      shown["oldest/newest"] = by_age[0] / by_age[-1] if by_age[-1] else np.inf
+    clipped = metrics.get("actor_clipped_steps", metrics.get("alpha_clipped_steps"))
+    shown["clipped"] = clipped.mean()
   shown["steps/s"] = steps_per_second
-  rejected = sum(values.sum() for name, values in metrics.items() if name.endswith(("nonfinite", "skipped_steps")))
-  if rejected:
-    shown["non-finite gradients"] = rejected
+  for name, label in _SHOWN_WHEN_POSITIVE.items():
+    if name in metrics and metrics[name].any():
+      shown[label] = metrics[name].mean()
+  skipped = sum(values.sum() for name, values in metrics.items() if name.endswith(("nonfinite", "skipped_steps")))
+  if skipped:
+    shown["non-finite steps"] = skipped
   return shown
 
 

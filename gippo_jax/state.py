@@ -74,6 +74,19 @@ def init_return_tracker(num_envs: int, capacity: int = 100) -> ReturnTracker:
 
 
 @struct.dataclass
+class PolicyState:
+  """All that acting takes.
+
+  Attributes:
+    actor: parameters of the policy.
+    observation_statistics: running statistics of raw observations, `[O]`.
+  """
+
+  actor: Any
+  observation_statistics: RunningStatistics
+
+
+@struct.dataclass
 class TrainingState:
   """Everything that changes during training.
 
@@ -90,6 +103,7 @@ class TrainingState:
     observation_statistics: running statistics of raw observations, `[O]`.
     value_statistics: running statistics of value targets, scalar.
     returns: tracker of finished episodes.
+    best_policy: the policy of the epoch whose mean return is `returns.best`; the first one before any episode ends.
   """
 
   key: jax.Array
@@ -104,3 +118,9 @@ class TrainingState:
   observation_statistics: RunningStatistics
   value_statistics: RunningStatistics
   returns: ReturnTracker
+  best_policy: PolicyState
+
+  @property
+  def policy(self) -> PolicyState:
+    """The policy of the next epoch."""
+    return PolicyState(self.actor, self.observation_statistics)

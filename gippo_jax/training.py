@@ -13,6 +13,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import envs
+from gippo_jax import memory
 from gippo_jax.algorithms import ALGORITHMS, Algorithm
 from gippo_jax.config import Config, traced
 from gippo_jax.differentiability import require_differentiable
@@ -136,21 +137,21 @@ class Members:
       chunk = functools.partial(run_chunk, algorithm, capacity)
       return over_members(lambda member: chunk(*member, num_epochs), (states, configs))
 
-    def evaluate_members(num_episodes, states, configs):
+    def evaluate_members(num_episodes, keys, policies, configs):
       def one(member):
-        state, config = member
-        key = jax.random.fold_in(state.key, _EVALUATION_STREAM)
-        return evaluate(env, config, state, key, num_episodes)
+        key, policy, config = member
+        return evaluate(env, config, policy, jax.random.fold_in(key, _EVALUATION_STREAM), num_episodes)
 
-      return jax.lax.map(one, (states, configs))
+      return jax.lax.map(one, (keys, policies, configs))
 
-    def evaluate_shards(states, configs, num_episodes):
-      return sharded(functools.partial(evaluate_members, num_episodes), members, members)(states, configs)
+    def evaluate_shards(keys, policies, configs, num_episodes):
+      shards = sharded(functools.partial(evaluate_members, num_episodes), members, members, members)
+      return shards(keys, policies, configs)
 
     members = PartitionSpec("member")
     self._init = jax.jit(sharded(init, members, members))
     self._advance = jax.jit(sharded(advance, members, members, PartitionSpec()), donate_argnums=0)
-    self._evaluate = jax.jit(evaluate_shards, static_argnums=2)
+    self._evaluate = jax.jit(evaluate_shards, static_argnums=3)
     self._compiled = None
 
   def init(self, seeds: list[int]) -> Any:
@@ -167,6 +168,11 @@ class Members:
     """Compiles `advance`, so that its time can be told apart."""
     self._compiled = self._advance.lower(states, self.config, jnp.zeros((), jnp.int32)).compile()
 
+  @property
+  def program_bytes(self) -> dict[str, int]:
+    """Memory of the compiled chunk on one device; see `memory.program_bytes`."""
+    return memory.program_bytes(self._compiled)
+
   def launch(self, states: Any, num_epochs: int) -> tuple[Any, "PendingMetrics"]:
     """Starts `num_epochs` epochs and returns at once; the states given are consumed.
 
@@ -181,9 +187,16 @@ class Members:
     metrics = jax.device_get(pending.metrics)
     return {name: values[: self.num_members, : pending.num_epochs] for name, values in metrics.items()}
 
-  def evaluate(self, states: Any, num_episodes: int) -> np.ndarray:
-    """Returns of the mean action on fresh episodes, `[num_members, num_episodes]`; see `evaluation.evaluate`."""
-    return jax.device_get(self._evaluate(states, self.config, num_episodes))[: self.num_members]
+  def evaluate(self, states: Any, num_episodes: int, of_best: bool = False) -> np.ndarray:
+    """Returns of the mean action on fresh episodes, `[num_members, num_episodes]`; see `evaluation.evaluate`.
+
+    Args:
+      states: of the members.
+      num_episodes: number of episodes; the same ones for the best policy and the last.
+      of_best: evaluate the best policy, not the last.
+    """
+    policies = states.best_policy if of_best else states.policy
+    return jax.device_get(self._evaluate(states.key, policies, self.config, num_episodes))[: self.num_members]
 
   def gather(self, states: Any) -> Any:
     """States without the filling rows, on the host's default device."""

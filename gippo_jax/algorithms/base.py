@@ -14,7 +14,7 @@ from gippo_jax.networks import Networks, make_networks
 from gippo_jax.normalization import init_statistics
 from gippo_jax.optimization import linear_rate, make_optimizer
 from gippo_jax.rollout import Window
-from gippo_jax.state import TrainingState, init_return_tracker
+from gippo_jax.state import PolicyState, TrainingState, init_return_tracker
 
 Metrics = dict[str, jax.Array]
 
@@ -69,6 +69,7 @@ def init_state(env: Any, config: Config, key: jax.Array, init_algorithm: Callabl
   size = env.base.observation_size
   actor, critic = networks_of(env, config).init(network_key, size, config.actor.initial_log_std)
   environment = env.reset(environment_key)
+  observation_statistics = init_statistics((size,))
   return TrainingState(
     key=key,
     epoch=jnp.zeros((), jnp.int32),
@@ -79,9 +80,10 @@ def init_state(env: Any, config: Config, key: jax.Array, init_algorithm: Callabl
     algorithm=init_algorithm(actor),
     environment=environment,
     episode_start=jnp.ones_like(environment.current.reward),
-    observation_statistics=init_statistics((size,)),
+    observation_statistics=observation_statistics,
     value_statistics=init_statistics(),
     returns=init_return_tracker(config.num_envs),
+    best_policy=jax.tree.map(jnp.copy, PolicyState(actor, observation_statistics)),
   )
 
 
@@ -124,7 +126,9 @@ def end_epoch(
     State after the epoch, and the metrics every algorithm has.
   """
   critic, target_critic, moments, value_statistics, metrics = fit_critic(networks, config, state, window, critic_rate)
-  returns = state.returns.update(window.reward, window.done)
+  # An episode with a failed step is in no mean.
+  returns = state.returns.update(jnp.where(window.fault > 0, jnp.nan, window.reward), window.done)
+  improved = returns.best > state.returns.best
   observation_statistics = state.observation_statistics
   if config.normalize_observations:
     observation_statistics, _ = jax.lax.scan(
@@ -143,6 +147,7 @@ def end_epoch(
     observation_statistics=observation_statistics,
     value_statistics=value_statistics,
     returns=returns,
+    best_policy=jax.tree.map(lambda new, old: jnp.where(improved, new, old), state.policy, state.best_policy),
   )
   metrics |= {
     "return": returns.mean,
@@ -150,7 +155,15 @@ def end_epoch(
     "episodes": returns.finished,
     "episodes_nonfinite": returns.rejected - state.returns.rejected,
   }
+  metrics |= _fault_metrics(window)
   return next_state, metrics
+
+
+def _fault_metrics(window: Window) -> Metrics:
+  """Share of the steps that failed, and where the first of them was: its step in the window, and its environment."""
+  first = jnp.argmax(window.fault.ravel() > 0).astype(jnp.int32)
+  step, environment = jnp.divmod(first, window.fault.shape[1])
+  return {"fault_share": jnp.mean(window.fault), "fault_step": step, "fault_environment": environment}
 
 
 def collect(env, networks, config, state, noise) -> tuple[Any, Window]:

@@ -24,6 +24,11 @@ from gippo_jax.optimization import (
 )
 from gippo_jax.rollout import Window
 
+# Of the adaptive rate, as in the authors' library (rl_games).
+_RATE_FACTOR = 1.5
+_SMALLEST_RATE = 1e-6
+_LARGEST_RATE = 1e-2
+
 
 @struct.dataclass
 class SurrogateState:
@@ -52,6 +57,19 @@ def clipped_surrogate(ratio: jax.Array, advantage: jax.Array, clip_range: jax.Ar
   """`mean(max(-A ratio, -A clip(ratio, 1 - c, 1 + c)))` (Eq. 11; Schulman et al. 2017), arrays `[B]`."""
   clipped = jnp.clip(ratio, 1.0 - clip_range, 1.0 + clip_range)
   return jnp.mean(jnp.maximum(-advantage * ratio, -advantage * clipped))
+
+
+def adapted_rate(rate: jax.Array, divergence: jax.Array, threshold: jax.Array) -> jax.Array:
+  """The next minibatch's rate: a third less after too long a step, half more after too short a one.
+
+  Args:
+    rate: of this minibatch.
+    divergence: mean `KL(pi || pi_before)` over the minibatch, `pi_before` the policy of the pass before.
+    threshold: the divergence wanted; within a factor 2 of it the rate stays.
+  """
+  lowered = jnp.maximum(rate / _RATE_FACTOR, _SMALLEST_RATE)
+  raised = jnp.minimum(rate * _RATE_FACTOR, _LARGEST_RATE)
+  return jnp.where(divergence > 2.0 * threshold, lowered, jnp.where(divergence < 0.5 * threshold, raised, rate))
 
 
 def minimize_surrogate(
@@ -85,34 +103,48 @@ def minimize_surrogate(
     obs, action, advantage, batch_sampling = batch
     mean, log_std = networks.policy(params, obs)
     ratio = ratio_of(policy.log_prob(mean, log_std, action), batch_sampling)
-    return clipped_surrogate(ratio, advantage, config.ppo.clip_range)
+    return clipped_surrogate(ratio, advantage, config.ppo.clip_range), (mean, log_std)
 
   _, unravel = ravel_pytree(actor)
+  # Only the adaptive rate looks at the policies of the pass before.
+  adaptive = config.ppo.rate_schedule == "adaptive_kl"
+  start_policies = networks.policy(actor, batches[0]) if adaptive else None
 
   def run(flat, moments, rate) -> Attempt:
-    def minibatch(carry, batch):
-      flat, moments = carry
-      value, gradient = value_and_flat_gradient(loss)(unravel(flat), batch)
+    def minibatch(carry, inputs):
+      flat, moments, rate = carry
+      batch, policy_before = inputs
+      (value, policy_now), gradient = value_and_flat_gradient(loss, has_aux=True)(unravel(flat), batch)
       flat, moments, info = optimizer.step(flat, moments, gradient, rate)
-      return (flat, moments), (value, info)
+      if not adaptive:
+        return (flat, moments, rate), (value, info, None)
+      divergence = jnp.mean(policy.kl_divergence(*policy_now, *policy_before))
+      return (flat, moments, adapted_rate(rate, divergence, config.ppo.kl_threshold)), (value, info, policy_now)
 
     def one_pass(carry, _):
-      return jax.lax.scan(minibatch, carry, batches)
+      carry, policies = carry
+      carry, (losses, info, policies) = jax.lax.scan(minibatch, carry, (batches, policies))
+      return (carry, policies), (losses, info)
 
-    (flat, moments), (losses, info) = jax.lax.scan(one_pass, (flat, moments), None, length=config.ppo.num_passes)
+    ((flat, moments, rate), _), (losses, info) = jax.lax.scan(
+      one_pass, ((flat, moments, rate), start_policies), None, length=config.ppo.num_passes
+    )
     pass_losses = jnp.mean(losses, axis=1)
-    return Attempt(flat, moments, pass_losses[0], pass_losses[-1], summarize(info))
+    return Attempt(flat, moments, pass_losses[0], pass_losses[-1], summarize(info), rate)
 
   result = minimize_with_retry(
     run, actor, state.moments, state.rate, config.retry, compound=config.ppo.compound_retries
   )
   rate = lowered_rate(state.rate, result.succeeded, config.retry, config.ppo.min_learning_rate)
+  if adaptive:
+    rate = jnp.where(result.succeeded, result.rate, rate)
   metrics = {
     "ppo_attempts": result.attempts,
     "ppo_first_loss": result.first_loss,
     "ppo_last_loss": result.last_loss,
     "ppo_gradient_norm": result.info.gradient_norm,
     "ppo_skipped_steps": result.info.skipped,
+    "ppo_clipped_steps": result.info.clipped,
     "ppo_learning_rate": rate,
   }
   return result.params, SurrogateState(moments=result.moments, rate=rate), metrics

@@ -32,6 +32,7 @@ from gippo_jax.algorithms.base import (
 )
 from gippo_jax.algorithms.clipped_surrogate import SurrogateState, init_surrogate, minimize_surrogate
 from gippo_jax.config import Config
+from gippo_jax.gradient_health import drop_nonfinite
 from gippo_jax.networks import Networks
 from gippo_jax.optimization import (
   Attempt,
@@ -101,7 +102,7 @@ def fit_alpha_policy(
       return (flat, moments), (value, info)
 
     (flat, moments), (losses, info) = jax.lax.scan(step, (flat, moments), None, length=config.alpha.num_steps)
-    return Attempt(flat, moments, losses[0], losses[-1], summarize(info))
+    return Attempt(flat, moments, losses[0], losses[-1], summarize(info), rate)
 
   return minimize_with_retry(run, actor, state.alpha_moments, state.alpha_rate, config.retry)
 
@@ -173,8 +174,7 @@ def make(env: Any) -> Algorithm:
     environment, window, gradient = collect_with_advantage_gradient(
       env, networks, config, state, state.actor, draws.noise
     )
-    usable = jnp.all(jnp.isfinite(gradient), axis=-1, keepdims=True)
-    gradient = jnp.where(usable, gradient, 0.0)  # without a gradient the action stays where it is
+    gradient, health = drop_nonfinite(gradient)  # without a gradient the action stays where it is
 
     # Step 2: the alpha-policy.
     alpha_step = fit_alpha_policy(networks, config, own, state.actor, window, gradient)
@@ -210,8 +210,8 @@ def make(env: Any) -> Algorithm:
       algorithm=GIPPOState(alpha=alpha, alpha_moments=alpha_step.moments, alpha_rate=alpha_rate, surrogate=surrogate),
       critic_rate=critic_linear_rate(config, state),
     )
-    metrics |= ppo_metrics
-    metrics |= _alpha_metrics(own, alpha_step, evidence, window, gradient, usable)
+    metrics |= ppo_metrics | health
+    metrics |= _alpha_metrics(own, alpha_step, evidence, window, gradient)
     metrics["alpha_mean_determinant"] = mean_determinant
     metrics["alpha_standardized_performance"] = standardized_performance
     return next_state, metrics
@@ -225,7 +225,6 @@ def _alpha_metrics(
   evidence: AlphaEvidence,
   window: Window,
   gradient: jax.Array,
-  usable: jax.Array,
 ) -> Metrics:
   """What an epoch shows of alpha; rates and alpha are those the epoch ran with."""
   samples = gradient.reshape(-1, gradient.shape[-1])
@@ -239,12 +238,11 @@ def _alpha_metrics(
     "alpha_loss_ratio": alpha_step.last_loss / alpha_step.first_loss,
     "alpha_gradient_norm": alpha_step.info.gradient_norm,
     "alpha_skipped_steps": alpha_step.info.skipped,
+    "alpha_clipped_steps": alpha_step.info.clipped,
     "alpha_min_determinant": evidence.min_determinant,
     "alpha_max_determinant": evidence.max_determinant,
     "alpha_out_of_range_ratio": evidence.out_of_range_ratio,
     "alpha_performance": evidence.performance,
     "advantage_variance": jnp.var(window.advantage, ddof=1),
     "advantage_gradient_variance": jnp.sum(centred**2) / (samples.shape[0] - 1),
-    "advantage_gradient_norm": jnp.mean(jnp.linalg.norm(samples, axis=-1)),
-    "advantage_gradient_nonfinite": jnp.sum(1.0 - usable.astype(gradient.dtype)),
   }

@@ -1,4 +1,4 @@
-"""Algorithms that make one Adam step of the actor per epoch, at a linearly falling rate: LR, RP and LR+RP.
+"""Algorithms that make one Adam step of the actor per epoch, at a linearly falling rate: LR, RP, SHAC, LR+RP and PE.
 
 They differ in how they estimate the gradient; this module is the rest of their epoch.
 """
@@ -108,6 +108,7 @@ def gradient_step_algorithm(
       "actor_learning_rate": rate,
       "actor_gradient_norm": info.gradient_norm,
       "actor_skipped_steps": info.skipped,
+      "actor_clipped_steps": info.clipped,
     }
     return next_state, metrics | estimated.metrics
 

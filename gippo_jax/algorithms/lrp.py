@@ -125,7 +125,7 @@ def make(env: Any) -> Algorithm:
   """LR+RP on `env`, a batch of environments."""
 
   def estimate(networks, config, state, draws):
-    environment, window, return_gradient, dropped = collect_with_return_gradient(
+    environment, window, return_gradient, health = collect_with_return_gradient(
       env, networks, config, state, draws.noise
     )
     rp = estimate_rp(networks, config, state.actor, window, return_gradient)
@@ -140,8 +140,7 @@ def make(env: Any) -> Algorithm:
       "lr_weight": weight,
       "lr_variance": lr.variance,
       "rp_variance": rp.variance,
-      "return_gradient_nonfinite": dropped,
     }
-    return Estimate(environment, window, loss, gradient, metrics)
+    return Estimate(environment, window, loss, gradient, metrics | health)
 
   return gradient_step_algorithm(env, estimate, lambda config: config.lrp, needs_environment_gradients=True)

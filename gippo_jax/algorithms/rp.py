@@ -1,7 +1,6 @@
 """Reparameterisation (RP): backpropagation through the environment, bootstrapped by the target critic.
 
-With `actor_gae_lambda = 1` this is SHAC (Xu et al., "Accelerated Policy Learning with Parallel Differentiable
-Simulation", ICLR 2022); the authors' released RP differentiates the lambda-return at 0.95.
+The authors' released RP differentiates the lambda-return at 0.95. `algorithms.shac` is its other form.
 """
 
 from typing import Any
@@ -11,9 +10,10 @@ import jax.numpy as jnp
 
 from gippo_jax import policy, rollout
 from gippo_jax.advantages import generalized_advantages
-from gippo_jax.algorithms.base import Algorithm
+from gippo_jax.algorithms.base import Algorithm, Metrics
 from gippo_jax.algorithms.gradient_step import Estimate, gradient_step_algorithm
 from gippo_jax.config import Config
+from gippo_jax.gradient_health import drop_nonfinite
 from gippo_jax.networks import Networks
 from gippo_jax.optimization import value_and_flat_gradient
 from gippo_jax.rollout import Window
@@ -40,14 +40,14 @@ def rp_loss(config: Config, window: Window) -> jax.Array:
 
 def collect_with_return_gradient(
   env: Any, networks: Networks, config: Config, state: TrainingState, noise: jax.Array
-) -> tuple[Any, Window, jax.Array, jax.Array]:
+) -> tuple[Any, Window, jax.Array, Metrics]:
   """Window, and the total derivative of each segment's return by each of its actions.
 
   A sample whose derivative is not finite is dropped: its derivative becomes 0.
 
   Returns:
-    The batch of environments after the window, the window, the derivatives `[T, N, A]`, and the number of samples
-    dropped.
+    The batch of environments after the window, the window, the derivatives `[T, N, A]`, and their metrics
+    (`gradient_health.drop_nonfinite`).
   """
 
   def objective(perturbation):
@@ -55,9 +55,7 @@ def collect_with_return_gradient(
     return total_return(config, window), (environment, window)
 
   gradient, (environment, window) = jax.grad(objective, has_aux=True)(jnp.zeros_like(noise))
-  usable = jnp.all(jnp.isfinite(gradient), axis=-1, keepdims=True)
-  dropped = jnp.sum(1.0 - usable.astype(gradient.dtype))
-  return environment, window, jnp.where(usable, gradient, 0.0), dropped
+  return environment, window, *drop_nonfinite(gradient)
 
 
 def reparameterized_loss(
@@ -86,13 +84,12 @@ def make(env: Any) -> Algorithm:
   """RP on `env`, a batch of environments."""
 
   def estimate(networks, config, state, draws):
-    environment, window, return_gradient, dropped = collect_with_return_gradient(
+    environment, window, return_gradient, metrics = collect_with_return_gradient(
       env, networks, config, state, draws.noise
     )
     _, gradient = value_and_flat_gradient(
       lambda actor: reparameterized_loss(networks, actor, window.observation, window.noise, return_gradient)
     )(state.actor)
-    metrics = {"return_gradient_nonfinite": dropped}
     return Estimate(environment, window, rp_loss(config, window), gradient / jnp.sum(window.segment_start), metrics)
 
   return gradient_step_algorithm(env, estimate, lambda config: config.rp, needs_environment_gradients=True)

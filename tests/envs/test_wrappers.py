@@ -260,3 +260,55 @@ def test_members_of_a_batch_end_apart():
   states = run(batch, batch.reset(jax.random.key(0)), actions)
   np.testing.assert_array_equal(states.done.T, [[0, 1, 0, 0, 0], [0, 0, 1, 0, 0], [0, 0, 0, 1, 0]])
   np.testing.assert_array_equal(states.current.terminated.T, [[0, 1, 0, 0, 0], [0, 0, 0, 0, 0], [0, 0, 0, 0, 0]])
+
+
+@dataclasses.dataclass(frozen=True)
+class Fails:
+  """Counts its steps; in the third of an episode the observation or the reward is NaN, and the episode lost."""
+
+  field: str
+  episode_length: int = 100
+
+  observation_size = 1
+  action_size = 1
+  differentiable = True
+
+  def reset(self, key):
+    start = jax.random.uniform(key, (1,))
+    zero = jnp.zeros(())
+    return envs.State(physics=(start, zero), obs=start, reward=zero, terminated=zero, truncated=zero)
+
+  def step(self, state, action):
+    position, count = state.physics
+    position, count = position + 0.0 * action, count + 1.0
+    broken = jnp.where(count == 3.0, jnp.nan, 1.0)
+    state = state.replace(
+      physics=(position, count),
+      obs=position + count,
+      reward=count,
+      terminated=(count == 3.0).astype(count.dtype),
+    )
+    return state.replace(**{self.field: getattr(state, self.field) * broken})
+
+
+@pytest.mark.parametrize("field", ["obs", "reward"])
+def test_a_step_that_fails_is_undone_and_cuts_the_episode(field):
+  env = AutoReset(TimeLimit(Fails(field)))
+  start = env.reset(jax.random.key(0))
+  steps = run(env, start, jnp.zeros((7, 1)))
+  np.testing.assert_array_equal(steps.fault, [0, 0, 1, 0, 0, 1, 0])
+  np.testing.assert_array_equal(steps.current.truncated, [0, 0, 1, 0, 0, 1, 0])
+  np.testing.assert_array_equal(steps.current.terminated, np.zeros(7))
+  np.testing.assert_array_equal(steps.current.reward, [1, 2, 0, 1, 2, 0, 1])
+  first = start.current.obs
+  np.testing.assert_allclose(steps.final_obs[:3], [first + 1, first + 2, first + 2])  # the last one is that before
+  assert np.all(np.isfinite(steps.current.obs))
+  assert 0 <= steps.current.obs[2, 0] <= 1  # a fresh start
+  assert steps.current.obs[2, 0] != first[0]
+
+
+def test_an_action_that_is_not_finite_is_counted_even_where_the_environment_copes():
+  env = AutoReset(TimeLimit(envs.make("pace_car", scenario="a")))
+  steps = run(env, env.reset(jax.random.key(0)), jnp.zeros((4, 2)).at[1, 0].set(jnp.nan).at[3, 1].set(jnp.inf))
+  np.testing.assert_array_equal(steps.fault, [0, 1, 0, 1])
+  np.testing.assert_array_equal(steps.current.truncated, np.zeros(4))

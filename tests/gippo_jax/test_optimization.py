@@ -117,8 +117,8 @@ def test_a_gradient_that_is_not_finite_moves_nothing(bad, max_norm):
 
 
 def test_skipped_steps_are_counted():
-  info = summarize(StepInfo(jnp.array([1.0, 2.0, 6.0]), jnp.array([0.0, 1.0, 1.0])))
-  assert info == StepInfo(3.0, 2.0)
+  info = summarize(StepInfo(jnp.array([1.0, 2.0, 6.0]), jnp.array([0.0, 1.0, 1.0]), jnp.array([0.0, 0.0, 1.5])))
+  assert info == StepInfo(3.0, 2.0, 0.5)
 
 
 def test_the_configuration_switches_the_clip():
@@ -165,8 +165,8 @@ def scripted(losses):
   def run(flat, moments, rate):
     index = moments.runs
     moments = Record(index + 1, moments.rates.at[index].set(rate))
-    info = StepInfo(rate, jnp.zeros(()))
-    return Attempt(flat + rate, moments, first[index], last[index], info)
+    info = StepInfo(rate, jnp.zeros(()), jnp.zeros(()))
+    return Attempt(flat + rate, moments, first[index], last[index], info, rate)
 
   return run
 
@@ -263,7 +263,7 @@ def test_retry_with_the_real_optimizer_finds_a_rate_that_works():
   def run(flat, moments, rate):
     first, gradient = value_and_flat_gradient(loss)(unravel(flat))
     flat, moments, info = optimizer.step(flat, moments, gradient, rate)
-    return Attempt(flat, moments, first, loss(unravel(flat)), info)
+    return Attempt(flat, moments, first, loss(unravel(flat)), info, rate)
 
   result = minimize_with_retry(run, start, optimizer.init(start), jnp.asarray(2.0), RETRY)
   assert bool(result.succeeded)

@@ -146,11 +146,9 @@ def test_training_recovers_from_an_episode_that_ends_in_nan(algorithm):
   config = config_of(algorithm).replace(num_epochs=40, num_envs=8)
   state, metrics = jax.jit(lambda key: train(BreaksOnce(), config, key, 40))(jax.random.key(1))
   broken = np.flatnonzero(metrics["episodes_nonfinite"])
-  whole = np.flatnonzero(np.isfinite(metrics["critic_loss"]))
   assert 0 < len(broken) < 20
-  assert np.all(metrics["critic_nonfinite_gradients"][broken] > 0)  # counted where it happened
-  assert np.any(whole > broken[0])  # and over afterwards
-  assert set(whole) >= set(range(40)) - set(broken)
+  np.testing.assert_array_equal(np.flatnonzero(metrics["fault_share"]), broken)  # counted where it happened
+  assert np.all(np.isfinite(metrics["critic_loss"]))
   assert np.all(np.isfinite(metrics["return"][broken[-1] :]))
   for leaf in jax.tree.leaves((state.actor, state.critic, state.observation_statistics, state.value_statistics)):
     assert np.all(np.isfinite(leaf))
@@ -162,7 +160,7 @@ def test_devices_never_wait_for_each_other():
   assert len(members._devices) == 2
   states = members.init([1, 2, 3])
   members.compile(states)
-  evaluation = members._evaluate.lower(states, members.config, 4).compile()
+  evaluation = members._evaluate.lower(states.key, states.policy, members.config, 4).compile()
   for program in (members._compiled, evaluation):
     text = program.as_text()
     assert not [word for word in ("all-gather", "all-reduce", "all-to-all", "collective-permute") if word in text]
@@ -170,3 +168,20 @@ def test_devices_never_wait_for_each_other():
   assert {leaf.shape[0] for leaf in jax.tree.leaves(gathered)} == {3}
   assert all(len(leaf.devices()) == 1 for leaf in jax.tree.leaves(gathered))
   assert members.evaluate(states, 4).shape == (3, 4)
+
+
+def test_the_best_policy_is_kept():
+  """Fifty epochs up the gradient, thirty down: kept is what the epoch with the best mean return started from."""
+  rises = traced(config_of("shac").replace(shac=Config().shac.replace(learning_rate=0.05), num_epochs=80))
+  falls = rises.replace(shac=rises.shac.replace(learning_rate=-rises.shac.learning_rate))
+  algorithm = ALGORITHMS["shac"](envs.vectorize(ENV, rises.num_envs))
+  state, update = algorithm.init(jax.random.key(0), rises), jax.jit(algorithm.update)
+  policies, means = [], []
+  for config in [rises] * 50 + [falls] * 30:
+    policies.append(state.policy)
+    state, metrics = update(state, config)
+    means.append(float(metrics["return"]))
+  best = int(np.nanargmax(means))
+  assert 40 < best < 79
+  assert state.returns.best == means[best]
+  assert_equal(state.best_policy, policies[best])

@@ -1,0 +1,96 @@
+"""The paper's physics tasks: `physics.py:cartpole`, `:hopper`, `:ant`; `:ant,generalized` on another backend.
+
+`cartpole` is the closed-form one; with a backend (`cartpole,spring`) it is the same task on Brax. Half cheetah, walker
+and humanoid take Ant's settings. A second or third word names the algorithm, GI-PPO by default: settings that belong to
+an algorithm (SHAC and PE have one learned log standard deviation, starting at -1) follow it.
+"""
+
+from ml_collections import ConfigDict
+
+from gippo_jax.algorithms import ALGORITHMS
+from gippo_jax.errors import UserError
+from gippo_jax.parsing import default_config
+
+BACKENDS = ("spring", "generalized", "positional", "mjx")
+_LOCOMOTION = ("ant", "hopper", "half_cheetah", "walker2d", "humanoid")
+_FIRST_ORDER = ("rp", "shac", "pe")
+
+
+def get_config(argument: str = "cartpole") -> ConfigDict:
+  """Configuration of one task.
+
+  Args:
+    argument: `cartpole`, `ant`, `hopper`, `half_cheetah`, `walker2d` or `humanoid`, and after commas a backend and an
+      algorithm.
+
+  Raises:
+    UserError: for an unknown task or word.
+  """
+  task, *words = argument.split(",")
+  if task not in ("cartpole", *_LOCOMOTION):
+    raise UserError(f"physics.py:{argument}: no such task; known: cartpole, {', '.join(_LOCOMOTION)}")
+  unknown = [word for word in words if word not in BACKENDS and word not in ALGORITHMS]
+  if unknown:
+    raise UserError(
+      f"physics.py:{argument}: {unknown[0]!r} is neither backend nor algorithm; known: {', '.join(BACKENDS)}; "
+      f"{', '.join(ALGORITHMS)}"
+    )
+  backend = next((word for word in words if word in BACKENDS), None)
+  algorithm = next((word for word in words if word in ALGORITHMS), "gippo")
+
+  config = default_config()
+  config.algorithm = algorithm
+  config.num_envs = 64
+  config.horizon = 32
+  config.normalize_values = False
+  config.rematerialize = True
+  config.actor_gae_lambda = 1.0
+  config.actor.fixed_std = algorithm in _FIRST_ORDER
+  config.actor.initial_log_std = -1.0
+  config.critic.units = (64, 64)
+  config.lr.learning_rate = 1e-4
+  config.alpha.update_factor = 1.02
+  config.alpha.max_out_of_range_ratio = 0.75
+  config.ppo.minibatch_size = 2048
+  if task == "cartpole":
+    _set_cartpole(config, backend)
+  else:
+    _set_locomotion(config, task, backend or "spring")
+  return config
+
+
+def _set_cartpole(config: ConfigDict, backend: str | None) -> None:
+  config.env.name = "cartpole"
+  if backend:
+    config.env.name = "cartpole_swing_up"
+    config.env.backend = backend
+  config.num_epochs = 500
+  config.actor.units = (64, 64)
+  config.critic.learning_rate = 1e-3
+  for name in _FIRST_ORDER:
+    config[name].learning_rate = 1e-2
+  config.alpha.initial = 0.5
+  config.alpha.learning_rate = 1e-2
+  config.ppo.learning_rate = 3e-4
+  config.ppo.rate_schedule = "adaptive_kl"
+  config.ppo.kl_threshold = 0.008
+
+
+def _set_locomotion(config: ConfigDict, task: str, backend: str) -> None:
+  config.env.name = task
+  config.env.backend = backend
+  config.num_epochs = 2000
+  config.actor.units = (128, 64, 32)
+  config.critic.learning_rate = 2e-3
+  for name in _FIRST_ORDER:
+    config[name].learning_rate = 2e-3
+  config.alpha.initial = 0.5
+  config.alpha.learning_rate = 5e-4
+  config.alpha.max_out_of_range_ratio = 0.5
+  config.ppo.learning_rate = 1e-4
+  if task == "hopper":
+    config.num_envs = 256
+    config.critic.learning_rate = 2e-4
+    config.alpha.initial = 0.005
+    config.alpha.learning_rate = 5e-3
+    config.alpha.max_out_of_range_ratio = 0.75

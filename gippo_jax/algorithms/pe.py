@@ -1,0 +1,62 @@
+"""Policy enhancement (PE), in an on-policy form: one exact step of the simulator, then the critic.
+
+Qiao et al., "Efficient Differentiable Simulation of Articulated Bodies" (ICML 2021), put the derivative of one
+simulated step in the place of the Q network's slope in the action, inside SAC. The paper's baseline is on-policy, as
+this one is, with the window, critic and rates of SHAC: `q_a = dr/da + discount (ds'/da)^T grad V'(s')`, the second term
+absent behind an early end. The actor follows `mean(q_a^T a)`, `q_a` held fixed (Eq. 16). It is SVG(1) with the
+simulator as the model.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gippo_jax import rollout
+from gippo_jax.algorithms.base import Algorithm, Metrics
+from gippo_jax.algorithms.gradient_step import Estimate, gradient_step_algorithm
+from gippo_jax.algorithms.rp import reparameterized_loss
+from gippo_jax.config import Config
+from gippo_jax.gradient_health import drop_nonfinite
+from gippo_jax.networks import Networks
+from gippo_jax.optimization import value_and_flat_gradient
+from gippo_jax.rollout import Window
+from gippo_jax.state import TrainingState
+
+
+def collect_with_action_values(
+  env: Any, networks: Networks, config: Config, state: TrainingState, noise: jax.Array
+) -> tuple[Any, Window, jax.Array, Metrics]:
+  """Window, and the derivative `q_a` of each step's `r + discount V'(s')` by its own action.
+
+  A sample whose derivative is not finite is dropped: its derivative becomes 0.
+
+  Returns:
+    The batch of environments after the window, the window, the derivatives `[T, N, A]`, and their metrics
+    (`gradient_health.drop_nonfinite`).
+  """
+
+  def total(perturbation):
+    environment, window = rollout.collect(
+      env, networks, config, state, state.actor, noise, perturbation, jax.lax.stop_gradient
+    )
+    return jnp.sum(window.reward + config.discount * window.next_value), (environment, window)
+
+  gradient, (environment, window) = jax.grad(total, has_aux=True)(jnp.zeros_like(noise))
+  return environment, window, *drop_nonfinite(gradient)
+
+
+def make(env: Any) -> Algorithm:
+  """PE on `env`, a batch of environments."""
+
+  def estimate(networks, config, state, draws):
+    environment, window, action_gradient, metrics = collect_with_action_values(
+      env, networks, config, state, draws.noise
+    )
+    _, gradient = value_and_flat_gradient(
+      lambda actor: reparameterized_loss(networks, actor, window.observation, window.noise, action_gradient)
+    )(state.actor)
+    loss = -jnp.mean(window.reward + config.discount * window.next_value)
+    return Estimate(environment, window, loss, gradient / window.reward.size, metrics)
+
+  return gradient_step_algorithm(env, estimate, lambda config: config.pe, needs_environment_gradients=True)
