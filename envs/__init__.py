@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Any
 
+from envs import adapters
+from envs.adapters import from_brax, from_gymnax, from_playground, to_brax
 from envs.base import Environment, State
 from envs.functions import FUNCTIONS, FunctionOptimization
 from envs.linear_quadratic import LinearQuadratic
@@ -11,7 +13,17 @@ from envs.point_mass import PointMass
 from envs.traffic import PaceCar, Ring
 from envs.wrappers import vectorize
 
-__all__ = ["Environment", "State", "known", "make", "vectorize"]
+__all__ = [
+  "Environment",
+  "State",
+  "from_brax",
+  "from_gymnax",
+  "from_playground",
+  "known",
+  "make",
+  "to_brax",
+  "vectorize",
+]
 
 _CLASSES = {
   "point_mass": PointMass,
@@ -23,7 +35,7 @@ _CLASSES = {
 
 
 def known() -> list[str]:
-  """Names that `make` takes."""
+  """Names of the environments of this package; `make` also takes those of `envs.adapters`."""
   return [*FUNCTIONS, *_CLASSES]
 
 
@@ -31,7 +43,7 @@ def make(name: str, **parameters: Any) -> Environment:
   """Makes an environment by its name.
 
   Args:
-    name: one of `known()`.
+    name: one of `known()`, or `SUITE:NAME` of another package, e.g. `brax:ant` (see `envs.adapters`).
     **parameters: the environment's own parameters, e.g. `dimension`.
 
   Returns:
@@ -40,12 +52,15 @@ def make(name: str, **parameters: Any) -> Environment:
   Raises:
     ValueError: for an unknown name or parameter, or a parameter out of range; the message says what is allowed.
   """
+  if name.partition(":")[0] in adapters.SUITES and ":" in name:
+    return adapters.make(name, **parameters)
   if name in FUNCTIONS:
     constructor, parameters = FunctionOptimization, {"name": name, **parameters}
   elif name in _CLASSES:
     constructor = _CLASSES[name]
   else:
-    raise ValueError(f"env.name: {name!r} is unknown; known: {', '.join(known())}")
+    suites = ", ".join(f"{suite}:NAME" for suite in adapters.SUITES)
+    raise ValueError(f"env.name: {name!r} is unknown; known: {', '.join(known())}, {suites}")
   fields = constructor.__dataclass_fields__
   for parameter in parameters:
     if parameter not in fields:

@@ -52,7 +52,9 @@ def probe_gradients(env: envs.Environment, config: Config) -> None:
   try:
     gradient = jax.jit(jax.grad(total_reward))(actions)
   except (TypeError, ValueError, NotImplementedError) as error:
-    raise _refusal(env, config, f"differentiating it failed: {str(error).splitlines()[0]}") from error
+    advice = getattr(env, "gradient_advice", "")
+    reason = f"differentiating it failed: {str(error).splitlines()[0]}" + (f"; try {advice}" if advice else "")
+    raise _refusal(env, config, reason) from error
   # NaN is no zero: gradients that are not finite are counted in training, where they may be rare.
   if not np.any(np.asarray(gradient) != 0):
     raise _refusal(env, config, f"over {num_steps} random steps the gradient of its rewards is zero")
@@ -64,7 +66,7 @@ def _needs_gradients(env: envs.Environment, algorithm: str) -> bool:
 
 def _refusal(env: envs.Environment, config: Config, reason: str) -> UserError:
   others = ", ".join(name for name in ALGORITHMS if not _needs_gradients(env, name))
-  name = type(env).__name__
+  name = getattr(env, "name", type(env).__name__)
   return UserError(
     f"config.algorithm: {config.algorithm!r} needs the gradient of {name}, but {reason}; allowed: {others}"
   )

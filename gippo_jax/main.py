@@ -45,6 +45,7 @@ def main(arguments: Sequence[str]) -> int:
   from gippo_jax.workdir import Workdir
 
   experiment = parse(_CONFIG.value)
+  configure_jax(experiment.run.num_seeds)  # first: environments may make arrays
   try:
     env = envs.make(**experiment.env)
   except ValueError as error:
@@ -56,7 +57,6 @@ def main(arguments: Sequence[str]) -> int:
   if summary is not None:
     print(f"{workdir.path} holds this run, {summary['status']}; nothing to do.")
   else:
-    configure_jax(experiment.run.num_seeds)
     from gippo_jax.differentiability import probe_gradients
     from gippo_jax.progress import default_progress
     from gippo_jax.runner import run

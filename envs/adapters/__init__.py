@@ -1,0 +1,34 @@
+"""Bridges to other simulators' interfaces: Brax, MuJoCo Playground and gymnax in, Brax out.
+
+No package is imported before an environment of its is asked for. Its own automatic reset and time limit are passed by:
+`envs.wrappers` does both. Third-party code runs under JAX's standard promotion rules, whatever the caller's are.
+"""
+
+from typing import Any
+
+from envs.adapters.brax_envs import from_brax, make_brax
+from envs.adapters.export import to_brax
+from envs.adapters.gymnax_envs import from_gymnax
+from envs.adapters.playground_envs import from_playground
+from envs.base import Environment
+
+__all__ = ["SUITES", "from_brax", "from_gymnax", "from_playground", "make", "to_brax"]
+
+SUITES = {"brax": make_brax, "playground": from_playground, "gymnax": from_gymnax}
+
+
+def make(name: str, **parameters: Any) -> Environment:
+  """Makes an environment of another package.
+
+  Args:
+    name: `SUITE:NAME` with one of `SUITES`, e.g. `brax:ant`.
+    **parameters: the environment's own parameters.
+
+  Returns:
+    The unbatched environment.
+
+  Raises:
+    ValueError: for an unknown name or parameter, or a package that is not installed.
+  """
+  suite, _, inner = name.partition(":")
+  return SUITES[suite](inner, **parameters)

@@ -1,0 +1,133 @@
+"""gymnax environments with continuous actions."""
+
+import dataclasses
+import functools
+import inspect
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from envs.adapters.common import (
+  import_package,
+  require_known_name,
+  require_known_parameters,
+  settle,
+  standard_promotion,
+  to_scalar,
+)
+from envs.base import State, require_positive_integer
+
+
+class GymnaxPhysics(NamedTuple):
+  """State of the gymnax environment and the key its next steps draw from."""
+
+  inner: Any
+  key: jax.Array
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Gymnax:
+  """A gymnax environment behind the contract of `envs.base`.
+
+  Only `step_env` and `reset_env` are called, below gymnax's own automatic reset and time limit. An action in [-1, 1],
+  to which it is clipped, is scaled to the bounds of the environment's box.
+
+  Attributes:
+    inner: the gymnax environment, with its transition gradients on where it has them.
+    params: its parameters.
+    name: for messages, e.g. `gymnax:Pendulum-v1`.
+    episode_length: time limit in steps.
+  """
+
+  inner: Any
+  params: Any
+  name: str
+  episode_length: int
+
+  def __post_init__(self):
+    require_positive_integer("episode_length", self.episode_length)
+    space = self.inner.action_space(self.params)
+    if not (hasattr(space, "low") and np.all(np.isfinite([space.low, space.high]))):
+      raise ValueError(
+        f"env.name: {self.name!r} has the actions {space}; allowed: gymnax environments with a bounded Box of actions, "
+        "such as Pendulum-v1, MountainCarContinuous-v0, PointRobot-misc, Reacher-misc, Swimmer-misc"
+      )
+    shape = jax.eval_shape(self.reset, jax.random.key(0)).obs.shape
+    if len(shape) != 1:
+      raise ValueError(f"env.name: {self.name!r} has observations of shape {shape}; allowed: vectors")
+
+  @property
+  def differentiable(self) -> bool:
+    return self.inner.transition_gradients_enabled
+
+  @functools.cached_property
+  def observation_size(self) -> int:
+    return jax.eval_shape(self.reset, jax.random.key(0)).obs.shape[0]
+
+  @functools.cached_property
+  def action_size(self) -> int:
+    return int(np.prod(self.inner.action_space(self.params).shape))
+
+  def reset(self, key: jax.Array) -> State:
+    key, start_key = jax.random.split(key)
+    with standard_promotion():
+      obs, inner = self.inner.reset_env(start_key, self.params)
+      inner = settle(inner)
+    zero = jnp.zeros(())
+    obs = jnp.asarray(obs, float)
+    return State(physics=GymnaxPhysics(inner, key), obs=obs, reward=zero, terminated=zero, truncated=zero)
+
+  def step(self, state: State, action: jax.Array) -> State:
+    before, key = state.physics
+    key, step_key = jax.random.split(key)
+    with standard_promotion():
+      obs, inner, reward, terminated, _ = self.inner.step_env(step_key, before, self._scale(action), self.params)
+      inner = settle(inner, like=before)
+    return State(
+      physics=GymnaxPhysics(inner, key),
+      obs=jnp.asarray(obs, float),
+      reward=to_scalar(reward),
+      terminated=to_scalar(terminated),
+      truncated=jnp.zeros(()),
+    )
+
+  def _scale(self, action: jax.Array) -> jax.Array:
+    space = self.inner.action_space(self.params)
+    action = jnp.reshape(jnp.clip(action, -1.0, 1.0), space.shape)
+    return space.low + 0.5 * (action + 1.0) * (space.high - space.low)
+
+
+def from_gymnax(name: str, episode_length: int | None = None, **parameters: Any) -> Gymnax:
+  """Adapts a gymnax environment; its transition gradients are turned on where it has them.
+
+  Args:
+    name: in gymnax's registry, e.g. `Pendulum-v1`.
+    episode_length: time limit in steps; by default gymnax's own.
+    **parameters: arguments of the environment's constructor and fields of its `EnvParams`, e.g. `g`.
+
+  Raises:
+    ValueError: for an unknown name or parameter, without the package, or for actions or observations of another form
+      than vectors.
+  """
+  full_name = f"gymnax:{name}"
+  gymnax = import_package(full_name, "gymnax", "gymnax")
+  require_known_name(name, "gymnax", gymnax.registered_envs)
+  with standard_promotion():
+    # gymnax shows no factory but through `make`; the class of what it makes has the constructor.
+    env, params = gymnax.make(name)
+    constructor = [each for each in inspect.signature(type(env)).parameters if each != "kwargs"]
+    fields = [field.name for field in dataclasses.fields(params) if field.name != "max_steps_in_episode"]
+    require_known_parameters(full_name, parameters, ["episode_length", *constructor, *fields])
+    arguments = {key: value for key, value in parameters.items() if key in constructor}
+    if arguments:
+      env, params = gymnax.make(name, **arguments)
+    if env.supports_transition_gradients:
+      env = env.with_transition_gradients()
+    if episode_length is None:
+      episode_length = int(params.max_steps_in_episode)
+    params = params.replace(
+      **{key: value for key, value in parameters.items() if key not in constructor}, max_steps_in_episode=episode_length
+    )
+  return Gymnax(env, params, full_name, episode_length)
