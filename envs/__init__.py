@@ -8,7 +8,7 @@ from envs.adapters import from_brax, from_gymnax, from_playground, to_brax
 from envs.base import Environment, State
 from envs.functions import FUNCTIONS, FunctionOptimization
 from envs.linear_quadratic import LinearQuadratic
-from envs.physics import Cartpole
+from envs.physics import Ant, Cartpole, CartpoleSwingUp, HalfCheetah, Hopper, Humanoid, Walker2d
 from envs.point_mass import PointMass
 from envs.traffic import PaceCar, Ring
 from envs.wrappers import vectorize
@@ -31,6 +31,12 @@ _CLASSES = {
   "cartpole": Cartpole,
   "pace_car": PaceCar,
   "ring": Ring,
+  "cartpole_swing_up": CartpoleSwingUp,
+  "ant": Ant,
+  "hopper": Hopper,
+  "half_cheetah": HalfCheetah,
+  "walker2d": Walker2d,
+  "humanoid": Humanoid,
 }
 
 
@@ -61,7 +67,7 @@ def make(name: str, **parameters: Any) -> Environment:
   else:
     suites = ", ".join(f"{suite}:NAME" for suite in adapters.SUITES)
     raise ValueError(f"env.name: {name!r} is unknown; known: {', '.join(known())}, {suites}")
-  fields = constructor.__dataclass_fields__
+  fields = {field.name: field for field in dataclasses.fields(constructor)}
   for parameter in parameters:
     if parameter not in fields:
       allowed = ", ".join(field for field in fields if field != "name")
