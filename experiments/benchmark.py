@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.documents import replace_block
-from experiments.problems import ALGORITHM_LABELS, FUNCTIONS
+from experiments.problems import FAMILIES, FUNCTIONS
 from gippo_jax.errors import UserError
 from gippo_jax.main import console
 
@@ -32,8 +32,8 @@ _CONFIG = pathlib.Path(__file__).parent / "configs" / "functions.py"
 
 # (problem, algorithm, seeds)
 _ROWS = (
-  *(("ackley64", algorithm, 1) for algorithm in ALGORITHM_LABELS),
-  *(("dejong64", algorithm, 1) for algorithm in ALGORITHM_LABELS),
+  *(("ackley64", algorithm, 1) for algorithm in FAMILIES["functions"].algorithms),
+  *(("dejong64", algorithm, 1) for algorithm in FAMILIES["functions"].algorithms),
   ("ackley1", "gippo", 1),
   ("dejong1", "gippo", 1),
   ("dejong1", "gippo", 8),

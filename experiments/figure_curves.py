@@ -16,8 +16,10 @@ Runs = dict[str, dict[str, pathlib.Path]]
 STYLES = {
   "lr": {"color": "#E69F00", "linestyle": ":"},
   "rp": {"color": "#56B4E9", "linestyle": "--"},
+  "shac": {"color": "#0072B2", "linestyle": (0, (6, 2))},
   "ppo": {"color": "#009E73", "linestyle": "-."},
   "lrp": {"color": "#CC79A7", "linestyle": (0, (4, 1, 1, 1, 1, 1))},
+  "pe": {"color": "#D55E00", "linestyle": (0, (1, 2))},
   "gippo": {"color": "#000000", "linestyle": "-"},
 }
 

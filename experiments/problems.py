@@ -1,14 +1,22 @@
 """The problems of the paper's tables, family by family, with the numbers it prints and what the authors' code costs."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from experiments.configs import functions, traffic
+from experiments.configs import functions, physics, traffic
 
 # In the paper's order, with the names the paper gives them.
-ALGORITHM_LABELS = {"lr": "LR", "rp": "RP", "ppo": "PPO", "lrp": "LR+RP", "gippo": "GI-PPO"}
+ALGORITHM_LABELS = {
+  "lr": "LR",
+  "rp": "RP",
+  "shac": "SHAC",
+  "ppo": "PPO",
+  "lrp": "LR+RP",
+  "pe": "PE",
+  "gippo": "GI-PPO",
+}
 
 
 class Problem(NamedTuple):
@@ -28,11 +36,22 @@ class Problem(NamedTuple):
   reference_seconds: dict[str, float]
 
 
-class Preset(NamedTuple):
-  """How much of the paper's budget a table spends: seeds, and the share of the epochs."""
+class Budget(NamedTuple):
+  """What a table spends on a problem.
+
+  Attributes:
+    num_seeds: seeds 1, 2, ...
+    share_of_epochs: of the configuration's.
+    changes: fields of the configuration by dotted name, and their values.
+  """
 
   num_seeds: int
   share_of_epochs: float
+  changes: tuple[tuple[str, Any], ...] = ()
+
+
+# A budget for each problem that is trained.
+Preset = dict[str, Budget]
 
 
 class Family(NamedTuple):
@@ -40,15 +59,19 @@ class Family(NamedTuple):
 
   Attributes:
     problems: by name.
+    algorithms: the table's columns.
     get_config: maps a problem's argument and an algorithm to the configuration.
     presets: by name; `paper` is the paper's budget.
     minimises: whether returns are minus a distance that is to become 0, to be compared by ratios.
+    shows_last: whether the table holds what the best and the last policy do by their mean actions.
   """
 
   problems: dict[str, Problem]
+  algorithms: tuple[str, ...]
   get_config: Callable[[str, str], ConfigDict]
   presets: dict[str, Preset]
   minimises: bool
+  shows_last: bool = False
 
 
 # Paper: Table 1. The digits beyond the printed ones are from the authors' result files.
@@ -96,6 +119,22 @@ TRAFFIC = {
 }
 
 
+# Paper: figures of the physics runs, on another simulator; the digits are from the authors' result files. The paper's RP
+# is SHAC there.
+PHYSICS = {
+  "cartpole": Problem(
+    "Cart-pole swing-up",
+    "cartpole",
+    {"lr": -1350.8, "shac": -495.76, "ppo": -1093.6, "pe": -1275.0, "gippo": -509.32},
+    {},
+  ),
+  "hopper": Problem(
+    "Hopper", "hopper", {"lr": 4084.0, "shac": 5176.0, "ppo": 4452.2, "pe": 431.68, "gippo": 4776.8}, {}
+  ),
+  "ant": Problem("Ant", "ant", {"lr": 1778.4, "shac": 7066.3, "ppo": 4797.4, "pe": 901.04, "gippo": 5933.0}, {}),
+}
+
+
 def _function_config(argument: str, algorithm: str) -> ConfigDict:
   config = functions.get_config(argument)
   config.algorithm = algorithm
@@ -106,8 +145,38 @@ def _traffic_config(argument: str, algorithm: str) -> ConfigDict:
   return traffic.get_config(f"{argument},{algorithm}")
 
 
-_PRESETS = {"quick": Preset(3, 0.2), "paper": Preset(5, 1.0)}
+def _physics_config(argument: str, algorithm: str) -> ConfigDict:
+  return physics.get_config(f"{argument},{algorithm}")
+
+
+def _presets(problems: Iterable[str]) -> dict[str, Preset]:
+  return {
+    "quick": dict.fromkeys(problems, Budget(3, 0.2)),
+    "paper": dict.fromkeys(problems, Budget(5, 1.0)),
+  }
+
+
+_PHYSICS_PRESETS = {
+  "quick": {"cartpole": Budget(3, 1.0)},
+  # What two CPU cores do within 90 minutes.
+  "cpu": {
+    "cartpole": Budget(5, 1.0),
+    "hopper": Budget(3, 0.3, (("num_envs", 64),)),
+    "ant": Budget(3, 0.3),
+  },
+  "paper": dict.fromkeys(PHYSICS, Budget(5, 1.0)),
+}
+
+_PAPER_ALGORITHMS = ("lr", "rp", "ppo", "lrp", "gippo")
 FAMILIES = {
-  "functions": Family(FUNCTIONS, _function_config, _PRESETS, minimises=True),
-  "traffic": Family(TRAFFIC, _traffic_config, _PRESETS, minimises=False),
+  "functions": Family(FUNCTIONS, _PAPER_ALGORITHMS, _function_config, _presets(FUNCTIONS), minimises=True),
+  "traffic": Family(TRAFFIC, _PAPER_ALGORITHMS, _traffic_config, _presets(TRAFFIC), minimises=False),
+  "physics": Family(
+    PHYSICS,
+    ("lr", "shac", "ppo", "pe", "gippo"),
+    _physics_config,
+    _PHYSICS_PRESETS,
+    minimises=False,
+    shows_last=True,
+  ),
 }

@@ -26,8 +26,8 @@ def cell_of(summary: dict[str, Any], paper: float | None) -> Cell:
     paper: the paper's mean of the best returns.
 
   Returns:
-    Per-seed best, final and evaluation returns; mean, inter-quartile mean and 95 % bootstrap interval of the mean of
-    the best returns; the paper's number, seconds, status, and the seeds that diverged.
+    Per-seed best and final returns, evaluations of the last and the best policy; mean, inter-quartile mean and 95 %
+    bootstrap interval of the mean of the best returns; the paper's number, seconds, status, and the seeds that diverged.
   """
   lost = [
     diverged or best is None or not np.isfinite(best)
@@ -39,6 +39,7 @@ def cell_of(summary: dict[str, Any], paper: float | None) -> Cell:
     "best_returns": summary["best_return"],
     "final_returns": summary["final_return"],
     "evaluation_returns": summary["evaluation_return"],
+    "best_evaluation_returns": summary["best_evaluation_return"],
     "mean": float(scores.mean()) if scores.size else None,
     "iqm": float(interquartile_mean(scores)) if scores.size else None,
     "interval": list(interval) if interval else None,

@@ -11,7 +11,7 @@ import json
 import pathlib
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from absl import flags
@@ -19,17 +19,19 @@ from rich.console import Console
 
 from experiments import table_text
 from experiments.documents import has_block, replace_block
-from experiments.problems import ALGORITHM_LABELS, FAMILIES, Family
-from experiments.results import Results, cell_of, compare_with_paper, improvements
+from experiments.problems import FAMILIES, Family, Preset
+from experiments.results import Cell, Results, cell_of, compare_with_paper, improvements
 from experiments.table_progress import TableProgress
 from gippo_jax.errors import UserError
 from gippo_jax.main import configure_jax, console
 from gippo_jax.parsing import Experiment, parse
 from gippo_jax.workdir import Workdir, write_json, write_text
 
-_PRESET = flags.DEFINE_string("preset", "quick", "quick: 3 seeds, a fifth of the epochs; paper: the paper's budget.")
+_PRESET = flags.DEFINE_string(
+  "preset", "quick", "quick: a first look; paper: the paper's budget; physics also cpu: 90 minutes on two cores."
+)
 _ALGORITHMS = flags.DEFINE_list("algorithms", None, "Algorithms; all by default.")
-_PROBLEMS = flags.DEFINE_list("problems", None, "Problems; all by default.")
+_PROBLEMS = flags.DEFINE_list("problems", None, "Problems; all of the preset by default.")
 _SEEDS = flags.DEFINE_integer("seeds", None, "Number of seeds; the preset's by default.", lower_bound=1)
 _OUT = flags.DEFINE_string("out", None, "Folder for the runs and the table. Default: runs/table_FAMILY.")
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Remove what --out holds of another setup.")
@@ -50,15 +52,14 @@ class Pair(NamedTuple):
     return f"{self.problem} {self.algorithm}"
 
 
-def pairs_of(
-  family: Family, problems: Sequence[str], algorithms: Sequence[str], num_seeds: int, share: float, out: pathlib.Path
-) -> Iterator[Pair]:
-  """The pairs of a table with their configurations and folders."""
-  for problem in problems:
-    for algorithm in algorithms:
+def pairs_of(family: Family, preset: Preset, num_seeds: int | None, out: pathlib.Path) -> Iterator[Pair]:
+  """The pairs of a table with their configurations and folders; `num_seeds` wins over the preset's."""
+  for problem, budget in preset.items():
+    for algorithm in family.algorithms:
       config = family.get_config(family.problems[problem].argument, algorithm)
-      config.num_seeds = num_seeds
-      config.num_epochs = max(1, round(share * config.num_epochs))
+      config.num_seeds = num_seeds or budget.num_seeds
+      config.num_epochs = max(1, round(budget.share_of_epochs * config.num_epochs))
+      config.update_from_flattened_dict(dict(budget.changes))
       yield Pair(problem, algorithm, parse(config), Workdir(out / f"{problem}_{algorithm}"))
 
 
@@ -162,17 +163,16 @@ def main(arguments: Sequence[str]) -> int:
     raise UserError(f"python -m experiments.table: {given!r} is no family of problems; allowed: {', '.join(FAMILIES)}")
   family_name = arguments[1]
   family = FAMILIES[family_name]
-  problems = _chosen(_PROBLEMS.value, list(family.problems), "problems")
-  algorithms = _chosen(_ALGORITHMS.value, list(ALGORITHM_LABELS), "algorithms")
   (preset_name,) = _chosen([_PRESET.value], list(family.presets), "preset")
   preset = family.presets[preset_name]
-  num_seeds = _SEEDS.value or preset.num_seeds
+  problems = _chosen(_PROBLEMS.value, list(preset), "problems")
+  algorithms = _chosen(_ALGORITHMS.value, list(family.algorithms), "algorithms")
   out = pathlib.Path(_OUT.value or f"runs/table_{family_name}")
 
-  every = list(pairs_of(family, list(family.problems), list(ALGORITHM_LABELS), num_seeds, preset.share_of_epochs, out))
+  every = list(pairs_of(family, preset, _SEEDS.value, out))
   clear_other_setups(every, family_name, out, _OVERWRITE.value)
   chosen = [pair for pair in every if pair.problem in problems and pair.algorithm in algorithms]
-  configure_jax(num_seeds)
+  configure_jax(max(pair.experiment.run.num_seeds for pair in chosen))
   screen = Console(width=None if sys.stdout.isatty() else 160)
   with TableProgress(screen, len(chosen)) as progress:
     for pair in chosen:
@@ -187,10 +187,10 @@ def main(arguments: Sequence[str]) -> int:
       )
 
   results = collect(family, every)
-  epochs = sorted({cell["epochs"] for cells in results.values() for cell in cells.values()})
   caption = (
-    f"Mean of the best returns of {num_seeds} seeds with its 95 % bootstrap interval, inter-quartile mean (IQM), and "
-    f"the paper's number; {' or '.join(map(str, epochs))} epochs; the best mean of a row in bold. Made on "
+    f"Mean of the best returns of {_counts(results, lambda cell: len(cell['best_returns']))} seeds with its 95 % "
+    f"bootstrap interval, inter-quartile mean (IQM), and the paper's number; "
+    f"{_counts(results, lambda cell: cell['epochs'])} epochs; the best mean of a row in bold. Made on "
     f"{datetime.date.today()} by `python -m experiments.table {family_name} --preset={preset_name}`."
   )
   write(family_name, results, caption, out)
@@ -199,6 +199,14 @@ def main(arguments: Sequence[str]) -> int:
   if _DOCS.value:
     renew_documents(family_name, results, caption, out, pathlib.Path(_DOCS.value))
   return 0
+
+
+def _counts(results: Results, count_of: Callable[[Cell], int]) -> str:
+  """A number that is the same throughout, or problem by problem."""
+  by_problem = {problem: sorted({count_of(cell) for cell in cells.values()}) for problem, cells in results.items()}
+  if len({tuple(counts) for counts in by_problem.values()}) <= 1:
+    return " or ".join(str(count) for counts in list(by_problem.values())[:1] for count in counts)
+  return ", ".join(f"{' or '.join(map(str, counts))} ({problem})" for problem, counts in by_problem.items())
 
 
 def _chosen(names: list[str] | None, known: list[str], flag: str) -> list[str]:

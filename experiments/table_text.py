@@ -22,7 +22,7 @@ def markdown(family: Family, results: Results) -> str:
   lines = [_row(["problem", *(ALGORITHM_LABELS[name] for name in algorithms)]), _row(["---"] * (len(algorithms) + 1))]
   for problem, cells in results.items():
     winner = winner_of(cells)
-    texts = [_markdown_cell(cells.get(name), name == winner) for name in algorithms]
+    texts = [_markdown_cell(cells.get(name), name == winner, family.shows_last) for name in algorithms]
     lines.append(_row([family.problems[problem].label, *texts]))
   return "\n".join([*lines, "", *_verdicts(family, results)]) + "\n"
 
@@ -110,11 +110,21 @@ def _algorithms(results: Results) -> list[str]:
   return [name for name in ALGORITHM_LABELS if name in present]
 
 
-def _markdown_cell(cell: Cell | None, is_winner: bool) -> str:
+def _markdown_cell(cell: Cell | None, is_winner: bool, shows_last: bool) -> str:
   if cell is None:
     return "-"
   mean = _emphasised(number(cell["mean"]), is_winner)
-  return f"{mean} {_interval(cell)}<br>IQM {number(cell['iqm'])}<br>paper {number(cell['paper'])}{_lost(cell, '<br>')}"
+  lines = [f"{mean} {_interval(cell)}", f"IQM {number(cell['iqm'])}"]
+  if shows_last:
+    best, last = (_mean(cell[name]) for name in ("best_evaluation_returns", "evaluation_returns"))
+    lines.append(f"best policy {number(best)}, last {number(last)}")
+  lines.append(f"paper {number(cell['paper'])}{_lost(cell, '<br>')}")
+  return "<br>".join(lines)
+
+
+def _mean(values: list[float | None]) -> float | None:
+  known = [value for value in values if value is not None]
+  return sum(known) / len(known) if known else None
 
 
 def _interval(cell: Cell) -> str:

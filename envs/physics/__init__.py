@@ -1,4 +1,4 @@
-"""Mechanisms under forces: on Brax's physics, imported when the first of them is made, and a cart-pole in closed form."""
+"""Mechanisms under forces: on Brax, imported when the first of them is made, and a cart-pole in closed form."""
 
 from envs.physics.cartpole import Cartpole
 from envs.physics.cartpole_swing_up import CartpoleSwingUp

@@ -20,6 +20,7 @@ def summary_of(best, diverged=None):
     "best_return": best,
     "final_return": best,
     "evaluation_return": best,
+    "best_evaluation_return": best,
     "compile_seconds": 1.0,
     "run_seconds": 2.0,
     "epochs": 10,
