@@ -119,8 +119,8 @@ TRAFFIC = {
 }
 
 
-# Paper: figures of the physics runs, on another simulator; the digits are from the authors' result files. The paper's RP
-# is SHAC there.
+# Paper: figures of the physics runs, on another simulator; the digits are from the authors' result files.
+# The paper's RP is SHAC there.
 PHYSICS = {
   "cartpole": Problem(
     "Cart-pole swing-up",

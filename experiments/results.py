@@ -27,7 +27,7 @@ def cell_of(summary: dict[str, Any], paper: float | None) -> Cell:
 
   Returns:
     Per-seed best and final returns, evaluations of the last and the best policy; mean, inter-quartile mean and 95 %
-    bootstrap interval of the mean of the best returns; the paper's number, seconds, status, and the seeds that diverged.
+    bootstrap interval of the mean of the best returns; the paper's number, seconds, status, seeds that diverged.
   """
   lost = [
     diverged or best is None or not np.isfinite(best)
