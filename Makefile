@@ -5,7 +5,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 
-.PHONY: train test test-slow lint format table1 traffic-table traffic benchmark clean
+.PHONY: train test test-slow lint format table1 traffic-table traffic cartpole physics-table benchmark clean
 
 train: $(INSTALLED)
 	$(RUN) -m gippo_jax.main --config=experiments/configs/functions.py:ackley64 --workdir=runs/ackley64
@@ -33,6 +33,19 @@ table1: $(INSTALLED)
 traffic: $(INSTALLED)
 	$(RUN) -m gippo_jax.main --config=experiments/configs/traffic.py:pace_car_2 --workdir=runs/pace_car_2
 	$(RUN) -m gippo_jax.render --workdir=runs/pace_car_2 --out=runs/pace_car_2/rollout.html
+
+# Trains the cart-pole swing-up by GI-PPO and writes the page that shows it.
+cartpole: $(INSTALLED)
+	$(RUN) -m gippo_jax.main --config=experiments/configs/physics.py:cartpole --workdir=runs/cartpole
+	$(RUN) -m gippo_jax.render --workdir=runs/cartpole --out=runs/cartpole/rollout.html
+
+# The physics table (within 90 minutes on two cores), its figures, and how the gradients behave.
+physics-table: $(INSTALLED)
+	$(RUN) -m experiments.table physics --preset=cpu --out=runs/table_physics --docs=docs
+	$(RUN) -m experiments.figures physics --runs=runs/table_physics --out=docs/images
+	$(RUN) -m experiments.gradients physics --docs=docs
+	$(RUN) -m gippo_jax.render --workdir=runs/table_physics/cartpole_gippo --out=docs/images/cartpole.gif
+	$(RUN) -m gippo_jax.render --workdir=runs/table_physics/ant_gippo --out=docs/images/ant.gif
 
 # The paper's traffic table (about an hour on two cores), its figures, and the quality of the gradients.
 traffic-table: $(INSTALLED)

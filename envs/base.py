@@ -74,10 +74,16 @@ class Trajectory(NamedTuple):
 
 @runtime_checkable
 class Renderable(Protocol):
-  """An environment that can show an episode."""
+  """An environment that can show an episode.
+
+  Attributes:
+    figure_size: width and height in inches that suit `draw`.
+  """
+
+  figure_size: tuple[float, float]
 
   def page(self, trajectory: Trajectory, title: str) -> str:
-    """A self-contained HTML page that plays the episode."""
+    """An HTML page that plays the episode."""
     ...
 
   def draw(self, axes: Any, trajectory: Trajectory, step: int) -> None:

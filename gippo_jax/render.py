@@ -85,7 +85,7 @@ def save_gif(env: Any, trajectory: Any, seconds: float, path: pathlib.Path) -> N
   from matplotlib.figure import Figure
 
   count = min(len(trajectory.rewards) + 1, round(seconds * _GIF_FRAMES_PER_SECOND))
-  figure = Figure(figsize=(9, 1.9), layout="constrained")
+  figure = Figure(figsize=env.figure_size, layout="constrained")
   writer = PillowWriter(fps=_GIF_FRAMES_PER_SECOND)
   with writer.saving(figure, str(path), dpi=80):
     for step in np.linspace(0, len(trajectory.rewards), count).astype(int):
@@ -98,7 +98,7 @@ def save_frame(env: Any, trajectory: Any, share: float, path: pathlib.Path) -> N
   """Draws one frame."""
   from matplotlib.figure import Figure
 
-  figure = Figure(figsize=(9, 1.9), layout="constrained")
+  figure = Figure(figsize=env.figure_size, layout="constrained")
   env.draw(figure.subplots(), trajectory, round(share * len(trajectory.rewards)))
   figure.savefig(path, dpi=120)
 

@@ -34,6 +34,7 @@ class Articulated:
   episode_length: int = 1000
 
   differentiable = True
+  figure_size = (6.0, 3.2)
   model: ClassVar[engine.Model]
   observation_size: ClassVar[int]
   action_size: ClassVar[int]

@@ -71,6 +71,7 @@ class Cartpole:
   observation_size = 5
   action_size = 1
   differentiable = True
+  figure_size = (6.0, 3.2)
 
   def reset(self, key: jax.Array) -> State:
     position, angle, velocity, angular_velocity = jax.random.uniform(key, (4,), minval=-1.0, maxval=1.0)
@@ -131,9 +132,10 @@ class Cartpole:
     return kinetic + mass * GRAVITY * length * cosine
 
   def page(self, trajectory: Trajectory, title: str) -> str:
+    from envs import viewer
     from envs.physics import cartpole_rendering
 
-    return cartpole_rendering.page(self, trajectory, title)
+    return viewer.page(cartpole_rendering.scene(self, trajectory, title))
 
   def draw(self, axes: Any, trajectory: Trajectory, step: int) -> None:
     from envs.physics import cartpole_rendering

@@ -110,6 +110,7 @@ class PaceCar:
 
   action_size = 2
   differentiable = True
+  figure_size = (9.0, 1.9)
 
   @property
   def num_vehicles(self) -> int:
@@ -249,9 +250,10 @@ class PaceCar:
     )
 
   def page(self, trajectory: Trajectory, title: str) -> str:
+    from envs import viewer
     from envs.traffic import rendering
 
-    return rendering.page(rendering.pace_car_scene(self, trajectory, title))
+    return viewer.page(rendering.pace_car_scene(self, trajectory, title))
 
   def draw(self, axes: Any, trajectory: Trajectory, step: int) -> None:
     from envs.traffic import rendering

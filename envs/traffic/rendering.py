@@ -1,7 +1,5 @@
-"""Pictures of traffic: a scene in plain data, played by a self-contained web page or drawn frame by frame."""
+"""Pictures of traffic: a scene in plain data, played by `envs.viewer` or drawn frame by frame."""
 
-import json
-import pathlib
 from typing import Any
 
 import numpy as np
@@ -10,11 +8,9 @@ from envs.base import Trajectory
 from envs.traffic import idm, road
 from envs.traffic.pace_car import TARGET_SPEED, PaceCar
 from envs.traffic.ring import VEHICLE_LENGTH, Ring
+from envs.viewer import Scene, reward_curve, rounded
 
-Scene = dict[str, Any]
-
-_VIEWER = pathlib.Path(__file__).parent / "viewer.html"
-_CONTROLLED, _OTHERS, _REWARD = "#D55E00", "#0072B2", "#009E73"
+_CONTROLLED, _OTHERS = "#D55E00", "#0072B2"
 _FAILURES = ("collision", "out_of_lane", "too_far", "behind")
 _CAR_LENGTH = 5.0
 _CAR_WIDTH = 2.0
@@ -39,35 +35,35 @@ def pace_car_scene(env: PaceCar, trajectory: Trajectory, title: str) -> Scene:
     "title": title,
     "subtitle": _subtitle(trajectory, env.time_step, ", ".join(reasons)),
     "timeStep": env.time_step,
+    "kind": "straight",
     "road": {
-      "kind": "straight",
       "lanes": env.num_lanes,
       "laneWidth": road.LANE_WIDTH,
       "span": float(np.clip(np.max(np.ptp(x, axis=1)) + 30.0, 80.0, 250.0)),
     },
     "vehicles": {
-      "x": _rounded(x),
-      "y": _rounded(np.concatenate([car.y[:, None], np.broadcast_to(lateral, others.shape)], axis=1)),
-      "heading": _rounded(np.concatenate([car.heading[:, None], np.zeros_like(others)], axis=1)),
-      "speed": _rounded(np.concatenate([car.speed[:, None], others], axis=1)),
+      "x": rounded(x),
+      "y": rounded(np.concatenate([car.y[:, None], np.broadcast_to(lateral, others.shape)], axis=1)),
+      "heading": rounded(np.concatenate([car.heading[:, None], np.zeros_like(others)], axis=1)),
+      "speed": rounded(np.concatenate([car.speed[:, None], others], axis=1)),
     },
     "vehicleLength": _CAR_LENGTH,
     "controlled": 0,
     "target": TARGET_SPEED,
     "targetName": "target",
     "fastest": float(env.idm.target_speed),
-    "rewards": _rounded(trajectory.rewards),
+    "rewards": rounded(trajectory.rewards),
     "curves": [
       {
         "title": "speed (m/s)",
         "reference": TARGET_SPEED,
         "referenceName": "target",
         "lines": [
-          {"name": "mean of the IDM vehicles", "color": _OTHERS, "values": _rounded(others.mean(axis=1))},
-          {"name": "pace car", "color": _CONTROLLED, "values": _rounded(car.speed)},
+          {"name": "mean of the IDM vehicles", "color": _OTHERS, "values": rounded(others.mean(axis=1))},
+          {"name": "pace car", "color": _CONTROLLED, "values": rounded(car.speed)},
         ],
       },
-      _reward_curve(trajectory),
+      reward_curve(trajectory),
     ],
   }
 
@@ -89,40 +85,34 @@ def ring_scene(env: Ring, trajectory: Trajectory, title: str) -> Scene:
     "title": title,
     "subtitle": _subtitle(trajectory, env.time_step, "collision" if physics.collision[-1] > 0 else ""),
     "timeStep": env.time_step,
-    "road": {"kind": "ring", "radius": radius},
+    "kind": "ring",
+    "road": {"radius": radius},
     "vehicles": {
-      "x": _rounded(radius * np.cos(angle)),
-      "y": _rounded(radius * np.sin(angle)),
-      "heading": _rounded(angle + 0.5 * np.pi),
-      "speed": _rounded(physics.speed),
+      "x": rounded(radius * np.cos(angle)),
+      "y": rounded(radius * np.sin(angle)),
+      "heading": rounded(angle + 0.5 * np.pi),
+      "speed": rounded(physics.speed),
     },
     "vehicleLength": VEHICLE_LENGTH,
     "controlled": 0 if env.control == "acceleration" else -1,
     "target": target,
     "targetName": "speed of the even flow",
     "fastest": 2.0 * target,
-    "rewards": _rounded(trajectory.rewards),
+    "rewards": rounded(trajectory.rewards),
     "curves": [
       {
         "title": "speed (m/s)",
         "reference": target,
         "referenceName": "even flow",
         "lines": [
-          {"name": "mean", "color": "#222222", "values": _rounded(physics.speed.mean(axis=1))},
-          {"name": "slowest", "color": _OTHERS, "values": _rounded(physics.speed.min(axis=1))},
-          {"name": "vehicle 0", "color": _CONTROLLED, "values": _rounded(physics.speed[:, 0])},
+          {"name": "mean", "color": "#222222", "values": rounded(physics.speed.mean(axis=1))},
+          {"name": "slowest", "color": _OTHERS, "values": rounded(physics.speed.min(axis=1))},
+          {"name": "vehicle 0", "color": _CONTROLLED, "values": rounded(physics.speed[:, 0])},
         ],
       },
-      _reward_curve(trajectory),
+      reward_curve(trajectory),
     ],
   }
-
-
-def page(scene: Scene) -> str:
-  """A self-contained page that plays a scene: play and pause, a time slider, reward and speed in step."""
-  # "</" would end the script element that holds the data.
-  data = json.dumps(scene, allow_nan=False).replace("</", "<\\/")
-  return _VIEWER.read_text().replace("/*SCENE*/", data)
 
 
 def draw(axes: Any, scene: Scene, step: int) -> None:
@@ -141,7 +131,7 @@ def draw(axes: Any, scene: Scene, step: int) -> None:
   vehicles = {name: np.asarray(values[step]) for name, values in scene["vehicles"].items()}
   layout = scene["road"]
   axes.set_facecolor("#eef0ea")
-  if layout["kind"] == "ring":
+  if scene["kind"] == "ring":
     radius = layout["radius"]
     axes.add_patch(Circle((0.0, 0.0), radius, fill=False, linewidth=10, edgecolor="#8a8d91"))
     axes.set_xlim(-radius - 6.0, radius + 6.0)
@@ -182,14 +172,3 @@ def _subtitle(trajectory: Trajectory, time_step: float, reason: str) -> str:
   return (
     f"{steps} steps of {time_step:g} s, return {np.sum(trajectory.rewards):.1f}, ended by {reason or 'the time limit'}"
   )
-
-
-def _reward_curve(trajectory: Trajectory) -> dict[str, Any]:
-  # The start has no reward; its first step's stands there, so that curves share their time axis.
-  values = np.concatenate([trajectory.rewards[:1], trajectory.rewards])
-  line = {"name": "reward of the step", "color": _REWARD, "values": _rounded(values)}
-  return {"title": "reward", "reference": None, "referenceName": "", "lines": [line]}
-
-
-def _rounded(values: np.ndarray) -> list:
-  return np.round(np.asarray(values, float), 3).tolist()

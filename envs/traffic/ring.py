@@ -116,6 +116,7 @@ class Ring:
   action_size = 1
   observation_size = 3
   differentiable = True
+  figure_size = (4.0, 4.0)
 
   def reset(self, key: Array) -> State:
     draws = jax.random.uniform(key, (self.num_vehicles + 1,))
@@ -183,9 +184,10 @@ class Ring:
     return jnp.stack([physics.speed[0] / SPEED_SCALE, approach / SPEED_SCALE, distance / self.max_circumference])
 
   def page(self, trajectory: Trajectory, title: str) -> str:
+    from envs import viewer
     from envs.traffic import rendering
 
-    return rendering.page(rendering.ring_scene(self, trajectory, title))
+    return viewer.page(rendering.ring_scene(self, trajectory, title))
 
   def draw(self, axes: Any, trajectory: Trajectory, step: int) -> None:
     from envs.traffic import rendering
