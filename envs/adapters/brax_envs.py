@@ -1,12 +1,12 @@
 """Brax environments (`brax.envs`)."""
 
 import inspect
-import warnings
 from typing import Any
 
 from envs.adapters.common import require_known_name, require_known_parameters
 from envs.adapters.simulator import Simulator
 from envs.base import require_choice, require_positive_integer
+from envs.third_party import quiet_brax
 
 _BACKENDS = ("spring", "generalized", "positional", "mjx")
 # Brax has written this one for a single backend.
@@ -27,8 +27,9 @@ def from_brax(env: Any, episode_length: int = 1000, name: str = "") -> Simulator
   Raises:
     ValueError: when `env` is no Brax environment, or wrapped for time limit, batch or automatic reset.
   """
-  from brax import envs as brax_envs
-  from brax.envs.wrappers import training
+  with quiet_brax():
+    from brax import envs as brax_envs
+    from brax.envs.wrappers import training
 
   if not isinstance(env, brax_envs.Env):
     raise ValueError(f"env: {type(env).__name__} is not a brax.envs.Env")
@@ -63,7 +64,8 @@ def make_brax(name: str, episode_length: int = 1000, **parameters: Any) -> Simul
   Raises:
     ValueError: for an unknown name or parameter.
   """
-  from brax import envs as registry
+  with quiet_brax():
+    from brax import envs as registry
 
   require_known_name(name, "brax", registry._envs)
   signature = inspect.signature(registry._envs[name].__init__).parameters.values()
@@ -78,9 +80,7 @@ def make_brax(name: str, episode_length: int = 1000, **parameters: Any) -> Simul
     require_choice("backend", parameters["backend"], allowed)
   if iterations is not None and parameters["backend"] != "mjx":
     raise ValueError(f"env.iterations: {iterations!r} is not allowed; allowed: with env.backend=mjx only")
-  with warnings.catch_warnings():
-    # Brax says at every start that it is no longer maintained; docs/environments.md says so once.
-    warnings.filterwarnings("ignore", message="Brax System", category=UserWarning)
+  with quiet_brax():
     env = registry.get_environment(name, **parameters)
   if iterations is not None:
     require_positive_integer("iterations", iterations)

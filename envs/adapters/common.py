@@ -1,20 +1,12 @@
-"""What all adapters share: lenient promotion rules, steady types, the import of an optional package, checks."""
+"""What all adapters share: steady types, the import of an optional package, checks."""
 
-import contextlib
 import importlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-
-
-@contextlib.contextmanager
-def standard_promotion() -> Iterator[None]:
-  """JAX's default promotion of types and ranks, which other packages count on, for callers with stricter settings."""
-  with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-    yield
 
 
 def settle(tree: Any, like: Any = None) -> Any:

@@ -14,10 +14,10 @@ from envs.adapters.common import (
   require_known_name,
   require_known_parameters,
   settle,
-  standard_promotion,
   to_scalar,
 )
 from envs.base import State, require_positive_integer
+from envs.third_party import standard_promotion
 
 
 class GymnaxPhysics(NamedTuple):

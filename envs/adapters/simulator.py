@@ -8,8 +8,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from envs.adapters.common import settle, standard_promotion, to_scalar
+from envs.adapters.common import settle, to_scalar
 from envs.base import State, require_positive_integer
+from envs.third_party import standard_promotion
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -9,12 +9,13 @@ import functools
 import importlib
 import math
 import pathlib
-import warnings
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import struct
+
+from envs.third_party import quiet_brax, standard_promotion
 
 Array = jax.Array
 
@@ -61,7 +62,7 @@ def _promoting(function):
 
   @functools.wraps(function)
   def wrapped(*args):
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+    with standard_promotion():
       return function(*args)
 
   return wrapped
@@ -163,11 +164,8 @@ def load(model: Model, backend: str) -> Engine:
 def _load(model, backend, dtype):
   del dtype  # part of the key: the loaded arrays have it
   # A first use inside a traced function must not leave its tracers in the cache.
-  with jax.ensure_compile_time_eval(), warnings.catch_warnings():
-    # Brax says on every load that it is no longer maintained.
-    warnings.simplefilter("ignore", UserWarning)
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-      return _configure(model, backend)
+  with jax.ensure_compile_time_eval(), quiet_brax(), standard_promotion():
+    return _configure(model, backend)
 
 
 def _configure(model, backend):
