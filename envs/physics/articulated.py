@@ -13,14 +13,17 @@ from envs.traffic.limits import at_least, at_most
 
 Array = jax.Array
 
+# m/s or rad/s; a trained hopper's joints reach 12.
+LARGEST_SPEED = 50.0
+
 
 @dataclasses.dataclass(frozen=True)
 class Articulated:
   """An articulated mechanism moved by torques in its joints.
 
   A class derived from it says what is observed, paid and fatal, as functions of the joints' positions `q` and
-  velocities `qd` alone. A state that is no longer finite is passed on as it is; comparisons with NaN are false, so it
-  does not end the episode.
+  velocities `qd` alone. A state in which something moves faster than `LARGEST_SPEED` is an explosion of the simulator,
+  which a trained policy would seek for its speed: its observation is NaN.
 
   Attributes:
     backend: Brax's physics, one of `engine.BACKENDS`.
@@ -67,9 +70,11 @@ class Articulated:
     action = at_most(at_least(action, -1.0), 1.0)
     physics = self.engine.advance(state.physics, action)
     q, qd = physics.q, physics.qd
+    # The wrappers undo a step that leads to NaN, and count it.
+    exploded = jnp.max(jnp.abs(qd)) > LARGEST_SPEED
     return state.replace(
       physics=physics,
-      obs=self.observe(q, qd, action),
+      obs=jnp.where(exploded, jnp.full((), jnp.nan, q.dtype), self.observe(q, qd, action)),
       reward=self.reward(q, qd, action),
       terminated=self.has_fallen(q).astype(q.dtype),
     )

@@ -104,6 +104,15 @@ def test_hopper_at_states_made_by_hand(name):
   assert [bool(env.has_fallen(q.at[1].set(height - 1.25))) for height in (0.79, 0.81)] == [True, False]
 
 
+def test_an_explosion_is_a_step_that_failed():
+  env = envs.make("cartpole_swing_up", backend="generalized")
+  for speed, fails in ((49.0, False), (52.0, True)):
+    state = env.start(jnp.array([0.0, 0.0]), jnp.array([speed, 0.0]))
+    reached = jax.jit(env.step)(state, jnp.zeros((1,)))
+    assert np.all(np.isnan(reached.obs)) == fails
+    assert np.any(np.isnan(reached.obs)) == fails
+
+
 def test_cartpole_at_states_made_by_hand():
   env = envs.make("cartpole_swing_up")
   qd, action = jnp.array([2.0, 3.0]), jnp.zeros(1)
