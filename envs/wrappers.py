@@ -47,6 +47,29 @@ class TimeLimit:
     )
 
 
+def undo_failure(before: State, reached: State) -> tuple[State, jax.Array]:
+  """Cuts the episode before a step whose reward or observation is not finite.
+
+  As by a time limit, with reward 0 and the observation before the step as the last one: so a simulator that fails
+  neither pays nor costs.
+
+  Args:
+    before: the state the step began in.
+    reached: the state it led to.
+
+  Returns:
+    The state to go on with, and whether the step failed, a Boolean scalar.
+  """
+  failed = ~(jnp.all(jnp.isfinite(reached.obs)) & jnp.isfinite(reached.reward))
+  zero = jnp.zeros_like(reached.reward)
+  return reached.replace(
+    obs=jnp.where(failed, before.obs, reached.obs),
+    reward=jnp.where(failed, zero, reached.reward),
+    terminated=jnp.where(failed, zero, reached.terminated),
+    truncated=jnp.where(failed, zero + 1, reached.truncated),
+  ), failed
+
+
 @struct.dataclass
 class EpisodeState:
   """State of an environment that resets itself.
@@ -76,8 +99,7 @@ class AutoReset:
 
   The start is drawn from the environment's own key, and no gradient crosses it.
 
-  A step whose reward or observation is not finite is undone: the episode is cut before it, as by a time limit, with
-  reward 0 and the observation before the step as the last one. So a simulator that fails neither pays nor costs.
+  A step that fails is undone (`undo_failure`).
   """
 
   env: TimeLimit
@@ -89,15 +111,7 @@ class AutoReset:
 
   def step(self, state: EpisodeState, action: jax.Array) -> EpisodeState:
     key, start_key = jax.random.split(state.key)
-    reached = self.env.step(state.current, action)
-    broken = ~(jnp.all(jnp.isfinite(reached.obs)) & jnp.isfinite(reached.reward))
-    zero = jnp.zeros_like(reached.reward)
-    reached = reached.replace(
-      obs=jnp.where(broken, state.current.obs, reached.obs),
-      reward=jnp.where(broken, zero, reached.reward),
-      terminated=jnp.where(broken, zero, reached.terminated),
-      truncated=jnp.where(broken, zero + 1, reached.truncated),
-    )
+    reached, failed = undo_failure(state.current, self.env.step(state.current, action))
     done = jnp.maximum(reached.terminated, reached.truncated) > 0
     start = jax.lax.stop_gradient(self.env.reset(start_key))
     physics, obs = jax.tree.map(
@@ -105,7 +119,7 @@ class AutoReset:
       (start.physics, start.obs),
       (reached.physics, reached.obs),
     )
-    fault = (broken | ~jnp.all(jnp.isfinite(action))).astype(zero.dtype)
+    fault = (failed | ~jnp.all(jnp.isfinite(action))).astype(reached.reward.dtype)
     return EpisodeState(current=reached.replace(physics=physics, obs=obs), final_obs=reached.obs, fault=fault, key=key)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from envs.wrappers import TimeLimit
+from envs.wrappers import TimeLimit, undo_failure
 from gippo_jax import policy
 from gippo_jax.config import Config
 from gippo_jax.networks import make_networks
@@ -23,7 +23,7 @@ def evaluate(env: Any, config: Config, policy_state: PolicyState, key: jax.Array
     num_episodes: number of episodes, run side by side.
 
   Returns:
-    Returns, `[num_episodes]`.
+    Returns, `[num_episodes]`; NaN for an episode in which a step failed.
   """
   networks = make_networks(config, env.action_size)
   timed = TimeLimit(env)
@@ -35,8 +35,8 @@ def evaluate(env: Any, config: Config, policy_state: PolicyState, key: jax.Array
       if config.normalize_observations:
         obs = policy_state.observation_statistics.normalize(obs)
       mean, _ = networks.policy(policy_state.actor, obs)
-      reached = timed.step(current, policy.squash(mean))
-      total = total + jnp.where(alive, reached.reward, 0.0)
+      reached, failed = undo_failure(current, timed.step(current, policy.squash(mean)))
+      total = total + jnp.where(alive, jnp.where(failed, jnp.nan, reached.reward), 0.0)
       alive = alive & (jnp.maximum(reached.terminated, reached.truncated) == 0)
       return (reached, alive, total), None
 

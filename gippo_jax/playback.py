@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from envs.base import Trajectory
-from envs.wrappers import TimeLimit
+from envs.wrappers import TimeLimit, undo_failure
 from gippo_jax import policy
 from gippo_jax.config import Config
 from gippo_jax.networks import make_networks
@@ -41,7 +41,7 @@ def play(env: Any, config: Config, policy_state: PolicyState, key: jax.Array, ex
         obs = policy_state.observation_statistics.normalize(obs)
       mean, log_std = networks.policy(policy_state.actor, obs)
       action = policy.squash(policy.sample(mean, log_std, eps))
-      reached = timed.step(current, action)
+      reached, _ = undo_failure(current, timed.step(current, action))
       return reached, (reached, action)
 
     start = timed.reset(start_key)

@@ -140,8 +140,10 @@ def run(experiment: Experiment, env: Environment, workdir: Workdir, progress: Pr
       "reasons": watch.reasons,
       "best_return": returns.best.tolist(),
       "final_return": returns.mean.tolist(),
-      "evaluation_return": evaluation.mean(axis=1).tolist(),
-      "best_evaluation_return": best_evaluation.mean(axis=1).tolist(),
+      "evaluation_return": _mean_of_finite(evaluation),
+      "evaluation_failed": np.isnan(evaluation).sum(axis=1).tolist(),
+      "best_evaluation_return": _mean_of_finite(best_evaluation),
+      "best_evaluation_failed": np.isnan(best_evaluation).sum(axis=1).tolist(),
       "epochs": epoch,
       "steps": epoch * steps_per_epoch,
       "compile_seconds": compile_seconds,
@@ -157,6 +159,11 @@ def run(experiment: Experiment, env: Environment, workdir: Workdir, progress: Pr
       plot_learning_curve(rows, experiment.label.replace("_", " "), workdir.learning_curve)
     write_json(workdir.summary, summary)
   return summary
+
+
+def _mean_of_finite(returns: np.ndarray) -> list[float]:
+  """Mean over the episodes in which nothing failed, `[num_members, episodes] -> [num_members]`."""
+  return [float(np.mean(row[np.isfinite(row)])) if np.isfinite(row).any() else float("nan") for row in returns]
 
 
 def _shown(metrics: dict[str, np.ndarray], steps_per_second: float) -> dict[str, float]:
