@@ -161,8 +161,8 @@ _PHYSICS_PRESETS = {
   # What two CPU cores do within 90 minutes.
   "cpu": {
     "cartpole": Budget(5, 1.0),
-    "hopper": Budget(3, 0.2, (("num_envs", 64),)),
-    "ant": Budget(3, 0.2),
+    "hopper": Budget(3, 0.15, (("num_envs", 64),)),
+    "ant": Budget(3, 0.15),
   },
   "paper": dict.fromkeys(PHYSICS, Budget(5, 1.0)),
 }
