@@ -124,7 +124,7 @@ class Members:
     over_members = jax.lax.map if prefer_map(self._devices) else _vmap_over_tuple
     mesh = Mesh(np.asarray(self._devices), ("member",))
     self._sharding = NamedSharding(mesh, PartitionSpec("member"))
-    self.config = self._place(jax.tree.map(lambda leaf: self._rows_of(jnp.asarray(leaf)), traced(config)))
+    self.use(config)
 
     def sharded(function, *specs):
       members = PartitionSpec("member")
@@ -153,6 +153,10 @@ class Members:
     self._advance = jax.jit(sharded(advance, members, members, PartitionSpec()), donate_argnums=0)
     self._evaluate = jax.jit(evaluate_shards, static_argnums=3)
     self._compiled = None
+
+  def use(self, config: Config) -> None:
+    """Replaces the real numbers, as given to the constructor; whatever is compiled stays so."""
+    self.config = self._place(jax.tree.map(lambda leaf: self._rows_of(jnp.asarray(leaf)), traced(config)))
 
   def init(self, seeds: list[int]) -> Any:
     """States before the first epoch; leading axis is the (filled up) member axis."""

@@ -1,0 +1,83 @@
+"""What a study leaves: the best parameters, a table of trials, the command that trains the best."""
+
+import csv
+import io
+import pathlib
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from gippo_jax.progress import format_number
+from gippo_jax.workdir import write_json, write_text
+
+
+def best_trial(study: optuna.Study) -> FrozenTrial | None:
+  """The complete trial of largest value, or `None`."""
+  return study.best_trial if study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)) else None
+
+
+def write_results(study: optuna.Study, folder: pathlib.Path) -> None:
+  """Writes `trials.csv`, a row per trial, and `best.json` when a trial is complete."""
+  write_text(folder / "trials.csv", _table(study.get_trials(deepcopy=False)))
+  best = best_trial(study)
+  if best is not None:
+    write_json(
+      folder / "best.json",
+      {
+        "trial": best.number,
+        "value": best.value,
+        "best_returns": best.user_attrs["best_returns"],
+        "parameters": best.user_attrs["fields"],
+      },
+    )
+
+
+def describe(trial: FrozenTrial) -> str:
+  """A line about a finished trial."""
+  value = format_number(trial.value) if trial.state == TrialState.COMPLETE else _reason(trial)
+  fields = ", ".join(f"{name}={_short(field)}" for name, field in trial.user_attrs["fields"].items())
+  return f"trial {trial.number}: {value}  ({fields})"
+
+
+def training_command(config: str, overrides: Mapping[str, Any], best: FrozenTrial, workdir: pathlib.Path) -> str:
+  """The command line that trains a trial's configuration.
+
+  Args:
+    config: `PATH.py:ARGUMENT` of the study.
+    overrides: fields changed on the study's command line; the trial's own win.
+    best: the trial.
+    workdir: folder for the run.
+  """
+  fields = {**overrides, **best.user_attrs["fields"]}
+  changes = [f"--config.{name}={_literal(value)}" for name, value in fields.items()]
+  return shlex.join(["python", "-m", "gippo_jax.main", f"--config={config}", *changes, f"--workdir={workdir}"])
+
+
+def _table(trials: list[FrozenTrial]) -> str:
+  names = list(dict.fromkeys(name for trial in trials for name in trial.user_attrs.get("fields", {})))
+  text = io.StringIO()
+  writer = csv.writer(text, lineterminator="\n")
+  writer.writerow(["trial", "outcome", "value", "epochs", "reason", *names])
+  for trial in trials:
+    value = trial.value if trial.state == TrialState.COMPLETE else None
+    fields = trial.user_attrs.get("fields", {})
+    writer.writerow(
+      [trial.number, trial.state.name.lower(), value, trial.last_step, _reason(trial), *map(fields.get, names)]
+    )
+  return text.getvalue()
+
+
+def _reason(trial: FrozenTrial) -> str:
+  return "interrupted" if trial.state == TrialState.FAIL else trial.user_attrs.get("reason", "")
+
+
+def _short(value: Any) -> str:
+  return format_number(value) if isinstance(value, float) else _literal(value)
+
+
+def _literal(value: Any) -> str:
+  """As the command line takes it; JSON made lists of tuples."""
+  return str(tuple(value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,131 @@
+"""Search spaces: Python files with `get_space(trial)`, tried before anything is trained."""
+
+import importlib.util
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import optuna
+from ml_collections import ConfigDict
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+
+from gippo_jax.config import RunConfig
+from gippo_jax.errors import UserError
+from gippo_jax.parsing import Experiment, allowed_values, parse
+
+PAPER_SPACE = pathlib.Path(__file__).with_name("paper_space.py")
+_DRAWS = 64
+
+
+class Space:
+  """A search space, read from its file.
+
+  Args:
+    path: Python file with `get_space(trial) -> {field: value}`.
+
+  Raises:
+    UserError: when there is no such file, it cannot be run, or it has no `get_space`.
+  """
+
+  def __init__(self, path: pathlib.Path):
+    self.path = path
+    if not path.is_file():
+      raise UserError(f"--space: '{path}' is no file; allowed: PATH.py, a file with get_space(trial)")
+    self.source = path.read_text()
+    spec = importlib.util.spec_from_file_location("gippo_jax_space", path)
+    if spec is None:
+      raise UserError(f"--space: '{path}' is no Python file; allowed: PATH.py, a file with get_space(trial)")
+    module = importlib.util.module_from_spec(spec)
+    try:
+      spec.loader.exec_module(module)
+    except Exception as error:
+      raise UserError(f"--space: {path} cannot be run: {_one_line(error)}") from error
+    self._get_space: Callable[[optuna.Trial], dict[str, Any]] | None = getattr(module, "get_space", None)
+    if not callable(self._get_space):
+      raise UserError(f"--space: {path} has no get_space; allowed: a file with get_space(trial) -> {{field: value}}")
+
+  def draw(self, trial: optuna.Trial) -> dict[str, Any]:
+    """Values of fields by dotted names, as the trial suggests them.
+
+    Raises:
+      UserError: when `get_space` fails or returns something else.
+    """
+    try:
+      fields = self._get_space(trial)
+    except Exception as error:
+      raise UserError(f"--space: {self.path}: get_space failed: {_one_line(error)}") from error
+    if not isinstance(fields, dict) or not fields:
+      raise UserError(f"--space: {self.path}: get_space returned {fields!r}; allowed: a dict {{field: value}}")
+    return fields
+
+  def apply(self, experiment: Experiment, fields: dict[str, Any]) -> Experiment:
+    """The experiment with the drawn values, checked as the command line's are.
+
+    Args:
+      experiment: as configured.
+      fields: from `draw`.
+
+    Raises:
+      UserError: for a field that does not exist or is not the trainer's, or a value that is not allowed.
+    """
+    values = experiment.to_dict()
+    try:
+      for name, value in fields.items():
+        _set(values, name, value)
+      return parse(ConfigDict(values))
+    except UserError as error:
+      raise UserError(f"--space: {self.path}: {error}") from None
+
+  def check(self, experiment: Experiment) -> None:
+    """Draws corners of the space and checks each, so that a mistake is found before anything is trained.
+
+    Args:
+      experiment: as configured.
+
+    Raises:
+      UserError: see `draw` and `apply`.
+    """
+    study = optuna.create_study(sampler=_CornerSampler())
+    for _ in range(_DRAWS):
+      self.apply(experiment, self.draw(study.ask()))
+
+
+class _CornerSampler(optuna.samplers.BaseSampler):
+  """Draws an end of every range: if both ends are allowed, so is what lies between."""
+
+  def __init__(self):
+    self._generator = np.random.default_rng(0)
+
+  def infer_relative_search_space(self, study, trial):
+    return {}
+
+  def sample_relative(self, study, trial, search_space):
+    return {}
+
+  def sample_independent(self, study, trial, param_name: str, param_distribution: BaseDistribution) -> Any:
+    if isinstance(param_distribution, CategoricalDistribution):
+      ends = param_distribution.choices
+    else:
+      ends = (param_distribution.low, param_distribution.high)
+    return ends[self._generator.integers(len(ends))]
+
+
+def _set(values: dict[str, Any], name: str, value: Any) -> None:
+  if not isinstance(name, str):
+    raise UserError(f"{name!r} is no name of a field")
+  group = name.split(".")[0]
+  if group == "env" or group in RunConfig.__dataclass_fields__:
+    raise UserError(f"config.{name} says what is tuned for and is the same in all trials; allowed: hyper-parameters")
+  allowed = allowed_values(name)
+  *groups, last = name.split(".")
+  for group in groups:
+    values = values[group]
+  if isinstance(values[last], dict):
+    raise UserError(f"config.{name} is a group; allowed: {allowed}")
+  values[last] = value
+
+
+def _one_line(error: Exception) -> str:
+  text = str(error).strip().splitlines()
+  return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__

@@ -1,0 +1,223 @@
+"""The study: asks Optuna for batches of trials, trains each batch, tells what came of it."""
+
+import contextlib
+import dataclasses
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.trial import Trial, TrialState
+
+import envs
+from gippo_jax.divergence import DivergenceWatch
+from gippo_jax.errors import UserError
+from gippo_jax.parsing import Experiment
+from gippo_jax.progress import Progress
+from gippo_jax.tune.batches import Programs, group_by_structure
+from gippo_jax.tune.results import describe, write_results
+from gippo_jax.tune.space import Space
+from gippo_jax.workdir import Workdir, write_text
+
+_NUM_REPORTS = 20
+_TRIALS_BEFORE_PRUNING = 5
+_FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """How the study goes on.
+
+  Attributes:
+    num_trials: complete and pruned trials in the end, those of earlier sessions included.
+    batch: trials trained side by side.
+    sampler_seed: of the sampler.
+    prune: whether trials below the median of earlier ones are given up.
+  """
+
+  num_trials: int
+  batch: int
+  sampler_seed: int = 0
+  prune: bool = True
+
+
+@contextlib.contextmanager
+def open_study(workdir: Workdir, experiment: Experiment, space: Space, options: Options) -> Iterator[optuna.Study]:
+  """The study of a folder, new or resumed; trials that a kill left running are marked as failed.
+
+  Args:
+    workdir: of the study.
+    experiment: what all trials have in common.
+    space: search space; a copy is kept in the folder.
+    options: of this session.
+
+  Raises:
+    UserError: when the folder holds a study of another experiment, space or sampler seed, or cannot be written.
+  """
+  copy = workdir.path / "space.py"
+  identity = {**experiment.to_dict(), "tune": {"sampler_seed": options.sampler_seed, "prune": options.prune}}
+  workdir.check(identity)
+  if copy.exists() and copy.read_text() != space.source:
+    raise UserError(
+      f"--space: {space.path} is not the space of this study, whose copy is {copy}; allowed: the same one (to resume) "
+      "or another --workdir"
+    )
+  workdir.open(identity)
+  write_text(copy, space.source)
+  storage = optuna.storages.RDBStorage(f"sqlite:///{workdir.path / 'optuna.db'}")
+  try:
+    study = optuna.create_study(
+      storage=storage,
+      study_name=experiment.label,
+      direction="maximize",
+      pruner=_pruner(experiment.config.num_epochs) if options.prune else optuna.pruners.NopPruner(),
+      load_if_exists=True,
+    )
+    fail_running(study)
+    yield study
+  finally:
+    storage.remove_session()
+    storage.engine.dispose()
+
+
+def _pruner(num_epochs: int) -> optuna.pruners.BasePruner:
+  # The first tenth says little: alpha and the rates are still settling.
+  return optuna.pruners.MedianPruner(n_startup_trials=_TRIALS_BEFORE_PRUNING, n_warmup_steps=num_epochs // 10)
+
+
+def fail_running(study: optuna.Study) -> None:
+  """Marks trials that nobody trains any more; they count for nothing and their places are drawn again."""
+  for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+    study.tell(trial.number, state=TrialState.FAIL)
+
+
+def num_finished(study: optuna.Study) -> int:
+  """Number of trials that were trained to an end: complete or pruned."""
+  return len(study.get_trials(deepcopy=False, states=_FINISHED))
+
+
+def make_programs(env: envs.Environment, experiment: Experiment) -> Programs:
+  """No program yet, for the seeds of an experiment."""
+  run = experiment.run
+  return Programs(env, list(range(run.seed, run.seed + run.num_seeds)), _NUM_REPORTS)
+
+
+def tune(
+  study: optuna.Study,
+  experiment: Experiment,
+  programs: Programs,
+  space: Space,
+  options: Options,
+  folder: pathlib.Path,
+  progress: Progress,
+) -> None:
+  """Trains batches of trials until the study has `options.num_trials`.
+
+  The value of a trial is the mean over its seeds of the best return.
+
+  Args:
+    study: from `open_study`.
+    experiment: what all trials have in common.
+    programs: from `make_programs`; those that are missing are compiled and added.
+    space: search space.
+    options: of this session.
+    folder: where `best.json` and `trials.csv` are renewed after every batch.
+    progress: told of batches and chunks.
+
+  Raises:
+    UserError: when the space draws what is not allowed.
+  """
+  try:
+    while (done := num_finished(study)) < options.num_trials:
+      study.sampler = _sampler(options.sampler_seed, done)
+      trials = [study.ask() for _ in range(min(options.batch, options.num_trials - done))]
+      experiments = []
+      for trial in trials:
+        fields = space.draw(trial)
+        experiments.append(space.apply(experiment, fields))
+        trial.set_user_attr("fields", fields)
+      for indices in group_by_structure([experiment.config for experiment in experiments]):
+        group = _Group([trials[i] for i in indices], [experiments[i] for i in indices], study, progress)
+        group.train(programs, options.num_trials)
+      write_results(study, folder)
+  finally:
+    fail_running(study)
+
+
+def _sampler(seed: int, num_finished: int) -> optuna.samplers.BaseSampler:
+  # A generator for each batch, so that a resumed study draws what an uninterrupted one would have drawn.
+  return optuna.samplers.TPESampler(seed=int(np.random.SeedSequence([seed, num_finished]).generate_state(1)[0]))
+
+
+class _Group:
+  """Trials of a batch that share a program."""
+
+  def __init__(self, trials: list[Trial], experiments: list[Experiment], study: optuna.Study, progress: Progress):
+    self._trials = trials
+    self._configs = [experiment.config for experiment in experiments]
+    self._run = experiments[0].run
+    self._study = study
+    self._progress = progress
+    self._alive = dict(enumerate(trials))
+
+  def train(self, programs: Programs, num_trials: int) -> None:
+    """Trains until the end, or until every trial is given up; tells the study."""
+    num_epochs, num_seeds = self._configs[0].num_epochs, self._run.num_seeds
+    numbers = ", ".join(str(trial.number) for trial in self._trials)
+    self._progress.note(f"{num_finished(self._study)} of {num_trials} trials done; training trial {numbers}")
+    chunks = programs.train(self._configs)
+    watch = DivergenceWatch(len(self._trials) * num_seeds, self._configs[0].horizon, self._run.tolerated_share)
+    self._progress.start(0, num_epochs)
+    try:
+      for epoch, metrics in chunks:
+        watch.update(epoch - next(iter(metrics.values())).shape[1], metrics)
+        returns = metrics["return"][:, -1].reshape(-1, num_seeds)
+        best_returns = metrics["best_return"][:, -1].reshape(-1, num_seeds)
+        self._give_up_diverged(np.reshape(watch.reasons, (-1, num_seeds)))
+        for index in list(self._alive):
+          self._report(index, epoch, returns[index].mean(), last=epoch == num_epochs)
+        self._progress.update(epoch, self._shown(returns))
+        if not self._alive:
+          break
+      for index in list(self._alive):
+        self._complete(index, best_returns[index])
+    finally:
+      self._progress.stop()
+    told = self._study.get_trials(deepcopy=False)  # in the order of their numbers
+    for trial in self._trials:
+      self._progress.note(describe(told[trial.number]))
+
+  def _give_up_diverged(self, reasons: np.ndarray) -> None:
+    for index in list(self._alive):
+      lost = [(self._run.seed + seed, reason) for seed, reason in enumerate(reasons[index]) if reason]
+      if lost:
+        self._give_up(index, "diverged: " + "; ".join(f"seed {seed}, {reason}" for seed, reason in lost))
+
+  def _report(self, index: int, epoch: int, mean_return: float, last: bool) -> None:
+    if not np.isfinite(mean_return):  # no episode has ended yet
+      return
+    trial = self._alive[index]
+    trial.report(float(mean_return), epoch)
+    if not last and trial.should_prune():
+      self._give_up(index, f"below the median of earlier trials at epoch {epoch}")
+
+  def _complete(self, index: int, best_returns: np.ndarray) -> None:
+    if not np.all(np.isfinite(best_returns)):
+      self._give_up(index, "no episode ended")
+      return
+    trial = self._alive.pop(index)
+    trial.set_user_attr("best_returns", best_returns.tolist())
+    self._study.tell(trial, float(best_returns.mean()))
+
+  def _give_up(self, index: int, reason: str) -> None:
+    # Pruned, not failed: the sampler learns from pruned trials to keep away.
+    trial = self._alive.pop(index)
+    trial.set_user_attr("reason", reason)
+    self._study.tell(trial, state=TrialState.PRUNED)
+
+  def _shown(self, returns: np.ndarray) -> dict[str, Any]:
+    shown = {"alive": len(self._alive)}
+    if self._alive:
+      shown["best mean return"] = np.nanmax(returns.mean(axis=1)[list(self._alive)], initial=-np.inf)
+    return shown
