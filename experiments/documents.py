@@ -1,6 +1,10 @@
-"""Blocks of generated text inside documents that people write."""
+"""What is generated for documents that people write: blocks of text, tables, pictures."""
 
 import pathlib
+from collections.abc import Iterable, Sequence
+
+import matplotlib
+from matplotlib.figure import Figure
 
 from gippo_jax.errors import UserError
 from gippo_jax.workdir import write_text
@@ -28,3 +32,24 @@ def replace_block(path: pathlib.Path, name: str, text: str) -> None:
     raise UserError(f"{path}: no block {begin.strip()} ... {end}")
   before, rest = document.split(begin, 1)
   write_text(path, before + begin + text + end + rest.split(end, 1)[1])
+
+
+def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+  """A table in Markdown.
+
+  Args:
+    columns: their titles.
+    rows: their cells.
+  """
+  lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
+  lines += ["| " + " | ".join(cells) + " |" for cells in rows]
+  return "\n".join(lines) + "\n"
+
+
+def save_figure(figure: Figure, folder: pathlib.Path, name: str) -> None:
+  """Writes a figure as PNG and SVG, without dates or random identifiers: drawing again gives the same files."""
+  folder.mkdir(parents=True, exist_ok=True)
+  with matplotlib.rc_context({"svg.hashsalt": "gippo_jax"}):
+    for suffix in ("png", "svg"):
+      metadata = {"Date": None} if suffix == "svg" else None
+      figure.savefig(folder / f"{name}.{suffix}", dpi=150, metadata=metadata)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
+from experiments.documents import save_figure
 from experiments.figure_alpha_policies import draw_alpha_policies
 from experiments.figure_curves import draw_alpha, draw_learning_curves, runs_of
 from experiments.problems import FAMILIES
@@ -21,15 +22,6 @@ _RUNS = flags.DEFINE_string(
 )
 
 
-def save(figure, out: pathlib.Path, name: str) -> None:
-  """Writes a figure as PNG and SVG."""
-  out.mkdir(parents=True, exist_ok=True)
-  for suffix in ("png", "svg"):
-    # No date and fixed identifiers: drawing again gives the same file.
-    metadata = {"Date": None} if suffix == "svg" else None
-    figure.savefig(out / f"{name}.{suffix}", dpi=150, metadata=metadata)
-
-
 def main(arguments: Sequence[str]) -> int:
   """Draws all figures of a family."""
   if len(arguments) != 2 or arguments[1] not in FAMILIES:
@@ -37,10 +29,6 @@ def main(arguments: Sequence[str]) -> int:
     raise UserError(
       f"python -m experiments.figures: {given!r} is no family of problems; allowed: {', '.join(FAMILIES)}"
     )
-  import matplotlib
-
-  matplotlib.rcParams["svg.hashsalt"] = "gippo_jax"
-
   family_name, family = arguments[1], FAMILIES[arguments[1]]
   out = pathlib.Path(_OUT.value)
   default = out if (out / "table.json").exists() else pathlib.Path(f"runs/table_{family_name}")
@@ -48,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
   prefix = f"{family_name}_"
   drawn = []
   if family_name == "functions":
-    save(draw_alpha_policies(), out, f"{prefix}alpha_policies")
+    save_figure(draw_alpha_policies(), out, f"{prefix}alpha_policies")
     drawn.append("alpha_policies")
   curves = runs_of(family, runs, "return")
   if not curves:
@@ -56,11 +44,11 @@ def main(arguments: Sequence[str]) -> int:
       f"--runs: {runs} holds no runs of {family_name}; allowed: the folder of a table, made by "
       f"python -m experiments.table {family_name} --out={runs}"
     )
-  save(draw_learning_curves(family, curves), out, f"{prefix}learning_curves")
+  save_figure(draw_learning_curves(family, curves), out, f"{prefix}learning_curves")
   drawn.append("learning_curves")
   with_alpha = runs_of(family, runs, "alpha")
   if with_alpha:
-    save(draw_alpha(family, with_alpha), out, f"{prefix}alpha")
+    save_figure(draw_alpha(family, with_alpha), out, f"{prefix}alpha")
     drawn.append("alpha")
   print(f"{', '.join(drawn)} (png and svg) in {out}")
   return 0

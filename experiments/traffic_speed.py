@@ -6,10 +6,10 @@ that other work on the machine counts as little as possible. Beside it stand the
 PyTorch on one thread of a machine like the one this project's figures come from.
 """
 
+import functools
 import json
 import pathlib
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 import envs
+from experiments.timing import rollout, seconds_per_call
 from gippo_jax.errors import UserError
 from gippo_jax.main import console
 
@@ -28,8 +29,6 @@ _SCENARIOS = flags.DEFINE_string("scenarios", "abcde", "Letters of the scenarios
 _HORIZON = 32
 _NUM_ENVS = (64, 1024)
 _MEMORY_HORIZONS = (8, 32, 128)
-_TIMINGS = 7
-_SECONDS_PER_TIMING = 0.3
 
 # Steps per second of the authors' code: forward, forward and backward.
 AUTHORS = {
@@ -39,17 +38,6 @@ AUTHORS = {
   "d": (9_400, 6_500),
   "e": (16_200, 9_800),
 }
-
-
-def rollout(batch: envs.wrappers.Batch, state: Any, actions: jax.Array) -> tuple[jax.Array, Any]:
-  """Sum of the rewards of a window, `actions` of shape `[T, N, 2]`, and the state after it."""
-
-  def step(state, action):
-    state = batch.step(state, action)
-    return state, state.current.reward
-
-  state, rewards = jax.lax.scan(step, state, actions)
-  return jnp.sum(rewards), state
 
 
 def prepare(scenario: str, num_envs: int, horizon: int) -> tuple[Any, Any, Any, jax.Array]:
@@ -75,21 +63,6 @@ def prepare(scenario: str, num_envs: int, horizon: int) -> tuple[Any, Any, Any, 
   return *programs, state, actions
 
 
-def seconds_per_call(program: Callable, actions: jax.Array, state: Any) -> float:
-  """Best mean time of a call, s."""
-
-  def timing(num_calls):
-    begin = time.perf_counter()
-    for _ in range(num_calls):
-      result = program(actions, state)
-    jax.block_until_ready(result)
-    return (time.perf_counter() - begin) / num_calls
-
-  timing(2)
-  num_calls = max(3, int(_SECONDS_PER_TIMING / timing(3)))
-  return min(timing(num_calls) for _ in range(_TIMINGS))
-
-
 def measure(scenario: str) -> dict[str, Any]:
   """Speeds and memory of one scenario.
 
@@ -104,7 +77,7 @@ def measure(scenario: str) -> dict[str, Any]:
   for num_envs in _NUM_ENVS:
     *programs, state, actions = prepare(scenario, num_envs, _HORIZON)
     steps = num_envs * _HORIZON
-    times = [seconds_per_call(program.compile(), actions, state) for program in programs]
+    times = seconds_per_call([functools.partial(program.compile(), actions, state) for program in programs])
     row["speeds"][num_envs] = {
       "forward_steps_per_second": steps / times[0],
       "gradient_steps_per_second": steps / times[1],
