@@ -5,8 +5,12 @@ import shutil
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
+
+# Where a checkpoint written by one of several processes has its states.
+_PLAIN = "plain_states"
 
 
 class Checkpoint(NamedTuple):
@@ -28,8 +32,8 @@ class Checkpoint(NamedTuple):
 def save(folder: pathlib.Path, checkpoint: Checkpoint) -> None:
   """Writes a checkpoint, then removes older ones; a kill at any moment leaves a complete one."""
   target = folder.absolute() / str(checkpoint.epoch)
-  with ocp.StandardCheckpointer() as checkpointer:
-    checkpointer.save(target, _to_tree(checkpoint), force=True)
+  with _checkpointer() as checkpointer:
+    checkpointer.save(target, _to_tree(checkpoint, plain=jax.process_count() > 1), force=True)
     checkpointer.wait_until_finished()
   for epoch in _epochs(folder):
     if epoch != checkpoint.epoch:
@@ -49,21 +53,52 @@ def restore(folder: pathlib.Path, states_like: Any) -> Checkpoint:
     states_like: states of the expected structure, shapes and types; only those are used.
   """
   epoch = latest_epoch(folder)
+  path = folder.absolute() / str(epoch)
   # One device, named: a run may have been written on a machine with more of them.
   sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-  like = jax.tree.map(
-    lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
-    _to_tree(Checkpoint(states_like, 0, 0.0, 0.0)),
-  )
-  with ocp.StandardCheckpointer() as checkpointer:
-    tree = checkpointer.restore(folder.absolute() / str(epoch), like)
+  with _checkpointer() as checkpointer:
+    plain = _PLAIN in checkpointer.metadata(path).item_metadata.tree
+    like = jax.tree.map(
+      lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+      _to_tree(Checkpoint(states_like, 0, 0.0, 0.0), plain),
+    )
+    tree = checkpointer.restore(path, like)
+  states = jax.tree.map(with_key, states_like, tree[_PLAIN]) if plain else tree["states"]
   run_seconds, compile_seconds = (float(value) for value in tree["seconds"])
-  return Checkpoint(tree["states"], epoch, run_seconds, compile_seconds)
+  return Checkpoint(states, epoch, run_seconds, compile_seconds)
 
 
-def _to_tree(checkpoint: Checkpoint) -> dict[str, Any]:
+def _checkpointer() -> ocp.StandardCheckpointer:
+  """A checkpointer that waits for no other process: only one of them ever calls it."""
+  if jax.process_count() == 1:
+    return ocp.StandardCheckpointer()
+  me = jax.process_index()
+  options = ocp.options.MultiprocessingOptions(
+    primary_host=me, active_processes={me}, barrier_sync_key_prefix=f"process_{me}"
+  )
+  return ocp.StandardCheckpointer(multiprocessing_options=options)
+
+
+def _to_tree(checkpoint: Checkpoint, plain: bool) -> dict[str, Any]:
+  """What is written; `plain` without JAX's own arrays, which orbax lets only all processes together write."""
   seconds = np.asarray([checkpoint.run_seconds, checkpoint.compile_seconds], np.float32)
+  if plain:
+    return {_PLAIN: jax.tree.map(without_key, checkpoint.states), "seconds": seconds}
   return {"states": checkpoint.states, "seconds": seconds}
+
+
+def without_key(leaf: jax.Array) -> np.ndarray:
+  """A leaf on the host, random keys as their numbers."""
+  return np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
+
+
+def with_key(like: Any, leaf: jax.Array) -> jax.Array:
+  """Undoes `without_key` where `like`, of which the type alone counts, is a random key."""
+  return jax.random.wrap_key_data(leaf) if _is_key(like) else leaf
+
+
+def _is_key(leaf: Any) -> bool:
+  return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def _epochs(folder: pathlib.Path) -> list[int]:

@@ -12,6 +12,7 @@ from gippo_jax.networks import Networks
 from gippo_jax.normalization import RunningStatistics
 from gippo_jax.optimization import make_optimizer, value_and_flat_gradient
 from gippo_jax.rollout import Window
+from gippo_jax.sharding import spread
 from gippo_jax.state import TrainingState
 
 
@@ -60,6 +61,8 @@ def fit_critic(
   batches = jax.tree.map(
     lambda x: x.reshape(config.critic.num_minibatches, -1, *x.shape[2:]), (window.observation, targets)
   )
+
+  batches = spread(batches, axis=1)
 
   def one_pass(carry, _):
     return jax.lax.scan(minibatch, carry, batches)

@@ -20,6 +20,17 @@ _CONFIG = config_flags.DEFINE_config_file(
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the run's files; made if needed. Default: runs/NAME.")
 _CACHE = flags.DEFINE_bool("compilation_cache", True, "Keep compiled programs on disk for the next run.")
+_SHARD = flags.DEFINE_bool(
+  "shard_environments",
+  False,
+  "Split the environments of one run over all devices, not the seeds; see docs/sweeps_devices.md.",
+)
+_DISTRIBUTED = flags.DEFINE_bool(
+  "distributed", False, "Run as one of several processes, started alike; implies --shard_environments."
+)
+_COORDINATOR = flags.DEFINE_string("coordinator_address", None, "HOST:PORT of process 0. Default: found by JAX.")
+_NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "Number of processes. Default: found by JAX.")
+_PROCESS_ID = flags.DEFINE_integer("process_id", None, "Which of the processes this is. Default: found by JAX.")
 
 _NO_CONFIG = """\
 Nothing to train: give a configuration, for example
@@ -45,39 +56,69 @@ def main(arguments: Sequence[str]) -> int:
   from gippo_jax.workdir import Workdir
 
   experiment = parse(_CONFIG.value)
-  configure_jax(experiment.run.num_seeds)  # first: environments may make arrays
+  by_environment = _SHARD.value or _DISTRIBUTED.value
+  configure_jax(_num_cpu_devices(experiment))  # first: environments may make arrays
+  from gippo_jax import hosts
+
+  if _DISTRIBUTED.value:
+    hosts.connect(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
+    hosts.require_same(experiment.to_dict())
   try:
     env = envs.make(**experiment.env)
   except ValueError as error:
     raise UserError(f"config.{error}") from None
 
   workdir = Workdir(_WORKDIR.value or pathlib.Path("runs") / experiment.label)
-  workdir.check(experiment.to_dict())
-  summary = workdir.finished_summary()
-  if summary is not None:
-    print(f"{workdir.path} holds this run, {summary['status']}; nothing to do.")
-  else:
-    from gippo_jax.differentiability import probe_gradients
-    from gippo_jax.progress import default_progress
+  summary = hosts.of_first(lambda: _prepare(experiment, env, workdir, by_environment))
+  if summary is None:
+    from gippo_jax.progress import NoProgress, default_progress
     from gippo_jax.runner import run
+    from gippo_jax.sharded_training import ShardedMembers
+    from gippo_jax.training import Members
 
-    if experiment.run.gradient_probe:
-      probe_gradients(env, experiment.config)
-    workdir.open(experiment.to_dict())
-    summary = run(experiment, env, workdir, default_progress())
-  print(_result_line(summary, workdir))
-  for seed, reason in zip(summary["seeds"], summary["reasons"], strict=True):
-    if reason:
-      print(f"seed {seed} was given up: {reason}", file=sys.stderr)
+    progress = default_progress() if hosts.is_first() else NoProgress()
+    summary = run(experiment, env, workdir, progress, ShardedMembers if by_environment else Members)
+  elif hosts.is_first():
+    print(f"{workdir.path} holds this run, {summary['status']}; nothing to do.")
+  if hosts.is_first():
+    print(_result_line(summary, workdir))
+    for seed, reason in zip(summary["seeds"], summary["reasons"], strict=True):
+      if reason:
+        print(f"seed {seed} was given up: {reason}", file=sys.stderr)
   return {"interrupted": 130, "diverged": 1}.get(summary["status"], 0)
 
 
-def configure_jax(num_members: int) -> None:
-  """One host device per member up to the number of cores, and compiled programs kept on disk."""
+def _prepare(experiment, env, workdir, by_environment: bool) -> dict | None:
+  """Makes the folder ready for a run, after all that could speak against one; the summary of a run that is done."""
+  import jax
+
+  from gippo_jax.differentiability import probe_gradients
+  from gippo_jax.sharded_training import check_divisible
+
+  workdir.check(experiment.to_dict())
+  summary = workdir.finished_summary()
+  if summary is None:
+    if by_environment:
+      check_divisible(experiment.config.num_envs, len(jax.devices()))
+    if experiment.run.gradient_probe:
+      probe_gradients(env, experiment.config)
+    workdir.open(experiment.to_dict())
+  return summary
+
+
+def _num_cpu_devices(experiment) -> int:
+  """Devices that a CPU is to be: one per core for environments, at most one per seed, one per process of several."""
+  if _DISTRIBUTED.value:
+    return 1
+  return len(os.sched_getaffinity(0)) if _SHARD.value else experiment.run.num_seeds
+
+
+def configure_jax(num_devices: int) -> None:
+  """So many host devices, up to the number of cores, and compiled programs kept on disk."""
   import jax
 
   if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
-    jax.config.update("jax_num_cpu_devices", min(num_members, len(os.sched_getaffinity(0))))
+    jax.config.update("jax_num_cpu_devices", min(num_devices, len(os.sched_getaffinity(0))))
   if _CACHE.value and not jax.config.jax_compilation_cache_dir:
     cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "gippo_jax"
     try:

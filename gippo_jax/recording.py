@@ -64,6 +64,16 @@ class Recorder:
       writer.close()
 
 
+class NoRecorder:
+  """Writes nothing: what every process but the first has."""
+
+  def write(self, epoch: int, metrics: dict[str, np.ndarray], steps_per_second: float, num_epochs: int) -> None:
+    """Does nothing."""
+
+  def close(self) -> None:
+    """Does nothing."""
+
+
 def _scalars(name: str, value: float | list[float]) -> list[tuple[str, float]]:
   if isinstance(value, list):
     return [(f"{name}/{index}", number) for index, number in enumerate(value)]

@@ -10,6 +10,7 @@ from flax import struct
 from gippo_jax import advantages, policy
 from gippo_jax.config import Config
 from gippo_jax.networks import Networks
+from gippo_jax.sharding import apply_by_environment, spread
 from gippo_jax.state import TrainingState
 
 _LARGEST_OBSERVATION = 1e6
@@ -118,7 +119,8 @@ def collect(
 
   if config.rematerialize:
     step = jax.checkpoint(step)
-  environment, steps = jax.lax.scan(step, state.environment, (noise, perturbation))
+  inputs = spread((noise, perturbation), axis=1)
+  environment, steps = jax.lax.scan(step, spread(state.environment, axis=0), inputs)
   raw, obs, action, mean, log_std, final_obs, transition, done, fault = steps
 
   value, next_value = _values(networks, config, state, obs, normalize(final_obs), transition.terminated, done)
@@ -155,7 +157,7 @@ def _values(networks, config, state, obs, reached, terminated, done):
   ended_badly = (done > 0) & ~usable
   reached = jnp.where(ended_badly[..., None], jnp.zeros_like(reached), reached)
   worthless = (terminated > 0) | ended_badly
-  value, next_value = value_of(jnp.stack([obs, reached]))
+  value, next_value = apply_by_environment(value_of, jnp.stack([obs, reached]), axis=2)
   return value, jnp.where(worthless, 0.0, next_value)
 
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -14,13 +15,15 @@ import numpy as np
 import gippo_jax
 from envs.base import Environment
 from gippo_jax import checkpoint as checkpoints
-from gippo_jax import memory
+from gippo_jax import hosts, memory
 from gippo_jax.checkpoint import Checkpoint
+from gippo_jax.config import Config
 from gippo_jax.divergence import DivergenceWatch
+from gippo_jax.hosts import Decision
 from gippo_jax.parsing import Experiment
 from gippo_jax.plotting import plot_learning_curve
 from gippo_jax.progress import Progress
-from gippo_jax.recording import Recorder, read_rows
+from gippo_jax.recording import NoRecorder, Recorder, read_rows
 from gippo_jax.training import Members
 from gippo_jax.workdir import Workdir, write_json
 
@@ -52,14 +55,21 @@ class _Interrupt:
     signal.signal(number, self._previous[number])
 
 
-def run(experiment: Experiment, env: Environment, workdir: Workdir, progress: Progress) -> dict[str, Any]:
+def run(
+  experiment: Experiment,
+  env: Environment,
+  workdir: Workdir,
+  progress: Progress,
+  make_members: Callable[[Environment, Config, int, int], Any] = Members,
+) -> dict[str, Any]:
   """Trains all seeds of an experiment, from its last checkpoint if there is one.
 
   Args:
     experiment: configuration and seeds.
     env: the unbatched environment.
-    workdir: opened for this experiment.
+    workdir: opened for this experiment; only the first of several processes touches it.
     progress: told of every chunk.
+    make_members: `Members`, or what spreads them over devices and processes otherwise (`ShardedMembers`).
 
   Returns:
     The summary, as written to `summary.json`.
@@ -70,32 +80,39 @@ def run(experiment: Experiment, env: Environment, workdir: Workdir, progress: Pr
 
   with _Interrupt() as interrupt:
     begin = time.monotonic()
-    members = Members(env, config, len(seeds), min(_CHUNK_CAPACITY, config.num_epochs))
+    members = make_members(env, config, len(seeds), min(_CHUNK_CAPACITY, config.num_epochs))
     states = members.init(seeds)
     epoch, run_seconds, compile_seconds = 0, 0.0, 0.0
-    if checkpoints.latest_epoch(workdir.checkpoint) is not None:
-      saved = checkpoints.restore(workdir.checkpoint, members.gather(states))
+    if hosts.of_first(lambda: checkpoints.latest_epoch(workdir.checkpoint)) is not None:
+      like = members.gather(states)
+      saved = hosts.of_first(lambda: checkpoints.restore(workdir.checkpoint, like))
       states, epoch = members.place(saved.states), saved.epoch
       run_seconds, compile_seconds = saved.run_seconds, saved.compile_seconds
     members.compile(states)
     compile_seconds = compile_seconds or time.monotonic() - begin
 
-    recorder = Recorder(workdir, seeds, steps_per_epoch, options.log_interval, epoch)
+    if hosts.is_first():
+      recorder = Recorder(workdir, seeds, steps_per_epoch, options.log_interval, epoch)
+    else:
+      recorder = NoRecorder()
     progress.note(memory.describe(members.program_bytes))
     progress.start(epoch, config.num_epochs)
     started_from, began_at = epoch, time.monotonic()
-    last_save, chunk = began_at, _FIRST_CHUNK
+    last_save = began_at
+    decision = hosts.agree(Decision(_FIRST_CHUNK, save=False, stop=interrupt.requested))
     watch = DivergenceWatch(len(seeds), config.horizon, options.tolerated_share)
 
     def seconds_so_far() -> float:
       return run_seconds + time.monotonic() - began_at
 
     def save() -> None:
-      checkpoints.save(workdir.checkpoint, Checkpoint(members.gather(states), epoch, seconds_so_far(), compile_seconds))
+      whole = members.gather(states)  # all processes together
+      if hosts.is_first():
+        checkpoints.save(workdir.checkpoint, Checkpoint(whole, epoch, seconds_so_far(), compile_seconds))
 
     unwritten = None
-    while epoch < config.num_epochs and not interrupt.requested and not watch.lost.all():
-      length = min(chunk, members.capacity, config.num_epochs - epoch)
+    while epoch < config.num_epochs and not decision.stop and not watch.lost.all():
+      length = min(decision.chunk, members.capacity, config.num_epochs - epoch)
       chunk_begin = time.monotonic()
       states, pending = members.launch(states, length)
       # The rows of the chunk before are written while the device works on this one.
@@ -109,7 +126,9 @@ def run(experiment: Experiment, env: Environment, workdir: Workdir, progress: Pr
       epoch += length
       progress.update(epoch, _shown(metrics, speed))
       chunk = max(1, min(4 * length, round(length * _CHUNK_SECONDS / max(seconds, 1e-6))))
-      if time.monotonic() - last_save > options.checkpoint_seconds:
+      save_due = time.monotonic() - last_save > options.checkpoint_seconds
+      decision = hosts.agree(Decision(chunk, save_due, interrupt.requested))
+      if decision.save:
         recorder.write(*unwritten)  # a checkpoint never runs ahead of the rows
         unwritten = None
         save()
@@ -154,10 +173,11 @@ def run(experiment: Experiment, env: Environment, workdir: Workdir, progress: Pr
       "versions": versions(),
       "device": describe_device(),
     }
-    rows = read_rows(workdir)
-    if rows:
-      plot_learning_curve(rows, experiment.label.replace("_", " "), workdir.learning_curve)
-    write_json(workdir.summary, summary)
+    if hosts.is_first():
+      rows = read_rows(workdir)
+      if rows:
+        plot_learning_curve(rows, experiment.label.replace("_", " "), workdir.learning_curve)
+      write_json(workdir.summary, summary)
   return summary
 
 
@@ -217,6 +237,6 @@ def _git_commit() -> str | None:
 
 def describe_device() -> str:
   """Kind and number of the devices a run used."""
-  devices = jax.local_devices()
+  devices = jax.devices()
   kind = devices[0].device_kind if devices[0].platform != "cpu" else f"{platform.machine()} {sys.platform}"
   return f"{devices[0].platform} ({kind}) x {len(devices)}"

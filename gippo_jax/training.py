@@ -5,6 +5,7 @@ sizes and switches are common. However members are arranged on the hardware, mem
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -22,7 +23,7 @@ from gippo_jax.evaluation import evaluate
 Metrics = dict[str, jax.Array]
 
 # Folded into a state's key for evaluation, so that evaluating changes nothing in training.
-_EVALUATION_STREAM = 0x6576616C
+EVALUATION_STREAM = 0x6576616C
 
 
 def make_algorithm(env: envs.Environment, config: Config) -> Algorithm:
@@ -97,6 +98,11 @@ def prefer_map(devices: list[jax.Device]) -> bool:
   return devices[0].platform == "cpu"
 
 
+def map_members(devices: list[jax.Device]) -> Callable[[Callable[[Any], Any], Any], Any]:
+  """`jax.lax.map`, or the same by `vmap`, as `prefer_map` says."""
+  return jax.lax.map if prefer_map(devices) else _vmap_over_tuple
+
+
 class PendingMetrics(NamedTuple):
   """Metrics on the device: the buffers, and how many epochs they hold."""
 
@@ -121,7 +127,7 @@ class Members:
     # Devices get equal shares; the rows that fill the last share repeat the last member and are never shown.
     self._rows = -(-num_members // len(self._devices)) * len(self._devices)
     algorithm = make_algorithm(env, config)
-    over_members = jax.lax.map if prefer_map(self._devices) else _vmap_over_tuple
+    over_members = map_members(self._devices)
     mesh = Mesh(np.asarray(self._devices), ("member",))
     self._sharding = NamedSharding(mesh, PartitionSpec("member"))
     self.use(config)
@@ -140,7 +146,7 @@ class Members:
     def evaluate_members(num_episodes, keys, policies, configs):
       def one(member):
         key, policy, config = member
-        return evaluate(env, config, policy, jax.random.fold_in(key, _EVALUATION_STREAM), num_episodes)
+        return evaluate(env, config, policy, jax.random.fold_in(key, EVALUATION_STREAM), num_episodes)
 
       return jax.lax.map(one, (keys, policies, configs))
 

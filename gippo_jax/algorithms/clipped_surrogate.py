@@ -23,6 +23,7 @@ from gippo_jax.optimization import (
   value_and_flat_gradient,
 )
 from gippo_jax.rollout import Window
+from gippo_jax.sharding import spread
 
 # Of the adaptive rate, as in the authors' library (rl_games).
 _RATE_FACTOR = 1.5
@@ -97,6 +98,7 @@ def minimize_surrogate(
   """
   samples = (window.observation, window.action, policy_advantage(config, window.advantage), sampling)
   batches = jax.tree.map(lambda x: environment_major(x).reshape(-1, config.ppo.minibatch_size, *x.shape[2:]), samples)
+  batches = spread(batches, axis=1)
   optimizer = optimizer_of(config)
 
   def loss(params, batch):

@@ -44,6 +44,7 @@ from gippo_jax.optimization import (
   value_and_flat_gradient,
 )
 from gippo_jax.rollout import Window, collect_with_advantage_gradient
+from gippo_jax.sharding import apply_by_environment, spread
 
 _LARGEST_LOG_RATIO = 16.0
 _LARGEST_MIXTURE_DISTANCE = 4.0
@@ -83,9 +84,8 @@ def fit_alpha_policy(
     Parameters of `pi_alpha` and how the regression went.
   """
   # Time and environment as one axis: products of matrices are faster than of stacks of them.
-  obs, noise, target = (
-    x.reshape(-1, x.shape[-1]) for x in (window.observation, window.noise, window.action + state.alpha.alpha * gradient)
-  )
+  samples = (window.observation, window.noise, window.action + state.alpha.alpha * gradient)
+  obs, noise, target = spread(tuple(x.reshape(-1, x.shape[-1]) for x in samples), axis=0)
   optimizer = make_optimizer(config, config.adam.beta1, config.adam.beta2)
 
   def loss(params):
@@ -179,7 +179,9 @@ def make(env: Any) -> Algorithm:
     # Step 2: the alpha-policy.
     alpha_step = fit_alpha_policy(networks, config, own, state.actor, window, gradient)
     converged = alpha_step.succeeded & (alpha_step.first_loss > alpha_step.last_loss)
-    mean, log_std = networks.policy(alpha_step.params, window.observation)
+    mean, log_std = apply_by_environment(
+      lambda obs: networks.policy(alpha_step.params, obs), window.observation, axis=1
+    )
     old_log_prob = policy.log_prob(window.mean, window.log_std, window.action)
     alpha_log_prob = policy.log_prob(mean, log_std, window.action)
 
