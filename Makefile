@@ -5,7 +5,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 
-.PHONY: train test test-slow lint format table1 traffic-table traffic cartpole physics-table benchmark clean
+.PHONY: train test test-slow lint format sweep table1 traffic-table traffic cartpole physics-table benchmark clean
 
 train: $(INSTALLED)
 	$(RUN) -m gippo_jax.main --config=experiments/configs/functions.py:ackley64 --workdir=runs/ackley64
@@ -23,6 +23,11 @@ lint: $(INSTALLED)
 format: $(INSTALLED)
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
+
+# Three values of alpha with four seeds each, side by side, and what docs/sweeps.md says of them.
+sweep: $(INSTALLED)
+	$(RUN) -m gippo_jax.sweep --config=experiments/configs/functions.py:dejong1 --config.num_seeds=4 \
+	  --grid="alpha.initial=1e-5,1e-4,1e-3" --workdir=runs/sweep_dejong1
 
 # The paper's Table 1 and its figures: every number and picture of docs/results.md, and the README's.
 table1: $(INSTALLED)

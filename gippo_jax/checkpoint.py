@@ -1,5 +1,11 @@
-"""Checkpoints: the training state of all members and the seconds spent, written by orbax under `checkpoint/EPOCH`."""
+"""Checkpoints: the training state of all members and the seconds spent, written by orbax under `checkpoint/EPOCH`.
 
+orbax takes 0.1 s for a checkpoint of any size, and wants all of several processes to write together; the members of a
+sweep, and a run of several processes, are written in a small format instead, one file `checkpoint/EPOCH/arrays.npz`.
+`restore` reads both.
+"""
+
+import os
 import pathlib
 import shutil
 from typing import Any, NamedTuple
@@ -9,8 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
-# Where a checkpoint written by one of several processes has its states.
-_PLAIN = "plain_states"
+_ARRAYS = "arrays.npz"
 
 
 class Checkpoint(NamedTuple):
@@ -31,13 +36,31 @@ class Checkpoint(NamedTuple):
 
 def save(folder: pathlib.Path, checkpoint: Checkpoint) -> None:
   """Writes a checkpoint, then removes older ones; a kill at any moment leaves a complete one."""
-  target = folder.absolute() / str(checkpoint.epoch)
-  with _checkpointer() as checkpointer:
-    checkpointer.save(target, _to_tree(checkpoint, plain=jax.process_count() > 1), force=True)
-    checkpointer.wait_until_finished()
+  if jax.process_count() > 1:
+    save_small(folder, checkpoint)
+  else:
+    with ocp.StandardCheckpointer() as checkpointer:
+      checkpointer.save(folder.absolute() / str(checkpoint.epoch), _to_tree(checkpoint), force=True)
+      checkpointer.wait_until_finished()
   for epoch in _epochs(folder):
     if epoch != checkpoint.epoch:
       shutil.rmtree(folder / str(epoch))
+
+
+def save_small(folder: pathlib.Path, checkpoint: Checkpoint) -> None:
+  """Writes a checkpoint as one file, quickly; a kill at any moment leaves a complete one or none.
+
+  Args:
+    folder: may hold checkpoints of other epochs, which stay.
+    checkpoint: states on the host or on one device.
+  """
+  leaves = [np.asarray(raw(leaf)) for leaf in jax.tree.leaves(_to_tree(checkpoint))]
+  temporary = folder / f"{checkpoint.epoch}.tmp"
+  temporary.mkdir(parents=True, exist_ok=True)
+  np.savez(temporary / _ARRAYS, *leaves)
+  target = folder / str(checkpoint.epoch)
+  shutil.rmtree(target, ignore_errors=True)
+  os.replace(temporary, target)
 
 
 def latest_epoch(folder: pathlib.Path) -> int | None:
@@ -53,52 +76,46 @@ def restore(folder: pathlib.Path, states_like: Any) -> Checkpoint:
     states_like: states of the expected structure, shapes and types; only those are used.
   """
   epoch = latest_epoch(folder)
-  path = folder.absolute() / str(epoch)
+  if (folder / str(epoch) / _ARRAYS).exists():
+    return _restore_small(folder, epoch, states_like)
   # One device, named: a run may have been written on a machine with more of them.
   sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-  with _checkpointer() as checkpointer:
-    plain = _PLAIN in checkpointer.metadata(path).item_metadata.tree
-    like = jax.tree.map(
-      lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
-      _to_tree(Checkpoint(states_like, 0, 0.0, 0.0), plain),
-    )
-    tree = checkpointer.restore(path, like)
-  states = jax.tree.map(with_key, states_like, tree[_PLAIN]) if plain else tree["states"]
-  run_seconds, compile_seconds = (float(value) for value in tree["seconds"])
-  return Checkpoint(states, epoch, run_seconds, compile_seconds)
-
-
-def _checkpointer() -> ocp.StandardCheckpointer:
-  """A checkpointer that waits for no other process: only one of them ever calls it."""
-  if jax.process_count() == 1:
-    return ocp.StandardCheckpointer()
-  me = jax.process_index()
-  options = ocp.options.MultiprocessingOptions(
-    primary_host=me, active_processes={me}, barrier_sync_key_prefix=f"process_{me}"
+  like = jax.tree.map(
+    lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+    _to_tree(Checkpoint(states_like, 0, 0.0, 0.0)),
   )
-  return ocp.StandardCheckpointer(multiprocessing_options=options)
+  with ocp.StandardCheckpointer() as checkpointer:
+    tree = checkpointer.restore(folder.absolute() / str(epoch), like)
+  run_seconds, compile_seconds = (float(value) for value in tree["seconds"])
+  return Checkpoint(tree["states"], epoch, run_seconds, compile_seconds)
 
 
-def _to_tree(checkpoint: Checkpoint, plain: bool) -> dict[str, Any]:
-  """What is written; `plain` without JAX's own arrays, which orbax lets only all processes together write."""
-  seconds = np.asarray([checkpoint.run_seconds, checkpoint.compile_seconds], np.float32)
-  if plain:
-    return {_PLAIN: jax.tree.map(without_key, checkpoint.states), "seconds": seconds}
-  return {"states": checkpoint.states, "seconds": seconds}
-
-
-def without_key(leaf: jax.Array) -> np.ndarray:
-  """A leaf on the host, random keys as their numbers."""
-  return np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
-
-
-def with_key(like: Any, leaf: jax.Array) -> jax.Array:
-  """Undoes `without_key` where `like`, of which the type alone counts, is a random key."""
-  return jax.random.wrap_key_data(leaf) if _is_key(like) else leaf
+def _restore_small(folder: pathlib.Path, epoch: int, states_like: Any) -> Checkpoint:
+  like, structure = jax.tree.flatten(_to_tree(Checkpoint(states_like, 0, 0.0, 0.0)))
+  with np.load(folder / str(epoch) / _ARRAYS) as arrays:
+    leaves = [of_kind(arrays[name], leaf) for name, leaf in zip(arrays.files, like, strict=True)]
+  tree = jax.tree.unflatten(structure, leaves)
+  run_seconds, compile_seconds = (float(value) for value in tree["seconds"])
+  return Checkpoint(tree["states"], epoch, run_seconds, compile_seconds)
 
 
 def _is_key(leaf: Any) -> bool:
   return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def raw(leaf: Any) -> Any:
+  """An array's numbers, also of an array of random keys."""
+  return jax.random.key_data(leaf) if isinstance(leaf, jax.Array) and _is_key(leaf) else leaf
+
+
+def of_kind(array: np.ndarray, like: Any) -> Any:
+  """Undoes `raw` where `like`, of which the type alone counts, is a random key."""
+  return jax.random.wrap_key_data(array) if _is_key(like) else jnp.asarray(array, like.dtype)
+
+
+def _to_tree(checkpoint: Checkpoint) -> dict[str, Any]:
+  seconds = np.asarray([checkpoint.run_seconds, checkpoint.compile_seconds], np.float32)
+  return {"states": checkpoint.states, "seconds": seconds}
 
 
 def _epochs(folder: pathlib.Path) -> list[int]:

@@ -16,6 +16,9 @@ class DivergenceWatch:
     num_members: members side by side.
     horizon: steps of a window, to count an environment's steps.
     tolerated_share: largest share that is still good, in [0, 1].
+
+  Attributes:
+    lost: which members are lost, `[num_members]`; once lost, always lost.
   """
 
   def __init__(self, num_members: int, horizon: int, tolerated_share: float):
@@ -23,30 +26,38 @@ class DivergenceWatch:
     self._tolerated_share = tolerated_share
     self._bad_epochs = np.zeros(num_members, int)
     self._reasons: list[str | None] = [None] * num_members
-
-  @property
-  def lost(self) -> np.ndarray:
-    """Which members are lost, `[num_members]`."""
-    return self._bad_epochs >= _EPOCHS_TO_DIVERGE
+    self.lost = np.zeros(num_members, bool)
 
   @property
   def reasons(self) -> list[str | None]:
     """What was wrong in the last bad epoch of each lost member; `None` for the others."""
     return [reason if lost else None for reason, lost in zip(self._reasons, self.lost, strict=True)]
 
+  def resume(self, epoch: int, epochs: np.ndarray) -> None:
+    """Marks those that were lost before an interruption.
+
+    Args:
+      epoch: epochs done by the run.
+      epochs: epochs done by each member, `[num_members]`: a lost one made no more of them.
+    """
+    self.lost = epochs < epoch
+    self._reasons = [f"given up at epoch {done}, before the run was resumed" for done in epochs]
+
   def update(self, epoch: int, metrics: dict[str, np.ndarray]) -> None:
     """Takes a chunk.
 
     Args:
       epoch: epochs done before it.
-      metrics: arrays `[num_members, chunk]`.
+      metrics: arrays `[num_members, chunk]`; those of lost members are not looked at.
     """
     shares = {name: metrics[name] for name in _SHARES if name in metrics}
     bad = ~np.isfinite(metrics["critic_loss"])
     for share in shares.values():
       bad = bad | (share > self._tolerated_share)
+    bad[self.lost] = False
     for index in range(bad.shape[1]):
       self._bad_epochs = np.where(bad[:, index], self._bad_epochs + 1, 0)
+      self.lost |= self._bad_epochs >= _EPOCHS_TO_DIVERGE
     for member in np.flatnonzero(bad.any(axis=1)):
       last = np.flatnonzero(bad[member])[-1]
       row = {name: values[member, last] for name, values in metrics.items()}

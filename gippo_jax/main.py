@@ -5,13 +5,14 @@ For example:
   python -m gippo_jax.main --config=experiments/configs/functions.py:ackley64 --workdir=runs/ackley64
 """
 
+import json
 import os
 import pathlib
 import sys
 from collections.abc import Callable, Sequence
 
 from absl import app, flags
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config",
@@ -47,7 +48,8 @@ def main(arguments: Sequence[str]) -> int:
 
   if len(arguments) > 1:
     raise UserError(f"{arguments[1]!r} is no flag; allowed: --config, --config.FIELD, --workdir, --help")
-  if _CONFIG.value is None:
+  values = _CONFIG.value or _stored_config(_WORKDIR.value)
+  if values is None:
     print(_NO_CONFIG)
     return 2
 
@@ -55,7 +57,7 @@ def main(arguments: Sequence[str]) -> int:
   from gippo_jax.parsing import parse
   from gippo_jax.workdir import Workdir
 
-  experiment = parse(_CONFIG.value)
+  experiment = parse(values)
   by_environment = _SHARD.value or _DISTRIBUTED.value
   configure_jax(_num_cpu_devices(experiment))  # first: environments may make arrays
   from gippo_jax import hosts
@@ -86,6 +88,12 @@ def main(arguments: Sequence[str]) -> int:
       if reason:
         print(f"seed {seed} was given up: {reason}", file=sys.stderr)
   return {"interrupted": 130, "diverged": 1}.get(summary["status"], 0)
+
+
+def _stored_config(path: str | None) -> ConfigDict | None:
+  """The configuration of the run in a folder, which `--workdir` alone takes up again; `None` where there is none."""
+  file = pathlib.Path(path or os.devnull) / "config.json"
+  return ConfigDict(json.loads(file.read_text())) if file.is_file() else None
 
 
 def _prepare(experiment, env, workdir, by_environment: bool) -> dict | None:

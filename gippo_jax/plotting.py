@@ -45,11 +45,17 @@ def plot_learning_curve(rows: list[dict[str, Any]], title: str, path: pathlib.Pa
 
 
 def _by_step(rows: list[dict[str, Any]], name: str) -> tuple[np.ndarray, np.ndarray]:
-  """Thousands of steps, and values `[steps, seeds]`; epochs in which a value is missing for a seed are left out."""
-  by_step: dict[int, list[float]] = {}
+  """Thousands of steps, and values `[steps, seeds]`.
+
+  Epochs in which a value is missing for a seed are left out, unless the seed was given up before: then it is NaN.
+  """
+  by_step: dict[int, dict[int, float]] = {}
+  last_step: dict[int, int] = {}
   for row in rows:
     if row.get(name) is not None:
-      by_step.setdefault(row["steps"], []).append(row[name])
-  complete = max(len(values) for values in by_step.values())
-  steps = sorted(step for step, values in by_step.items() if len(values) == complete)
-  return np.asarray(steps) / 1000.0, np.asarray([by_step[step] for step in steps], float)
+      by_step.setdefault(row["steps"], {})[row["seed"]] = row[name]
+      last_step[row["seed"]] = row["steps"]
+  expected = {step: sum(last >= step for last in last_step.values()) for step in by_step}
+  steps = sorted(step for step, values in by_step.items() if len(values) == expected[step])
+  values = [[by_step[step].get(seed, np.nan) for seed in last_step] for step in steps]
+  return np.asarray(steps) / 1000.0, np.asarray(values, float)

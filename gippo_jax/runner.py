@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -74,25 +74,75 @@ def run(
   Returns:
     The summary, as written to `summary.json`.
   """
+  seeds = list(range(experiment.run.seed, experiment.run.seed + experiment.run.num_seeds))
+  members = make_members(env, experiment.config, len(seeds), chunk_capacity(experiment.config))
+  summary = train_members(experiment, members, seeds, workdir, progress).summary
+  if hosts.is_first():
+    rows = read_rows(workdir)
+    if rows:
+      plot_learning_curve(rows, experiment.label.replace("_", " "), workdir.learning_curve)
+    write_json(workdir.summary, summary)
+  return summary
+
+
+class Outcome(NamedTuple):
+  """What training leaves.
+
+  Attributes:
+    states: of the members, `[num_members]`, on the host's default device.
+    summary: of the run, as written to `summary.json`.
+  """
+
+  states: Any
+  summary: dict[str, Any]
+
+
+def chunk_capacity(config: Config) -> int:
+  """Most epochs between two looks of the host."""
+  return min(_CHUNK_CAPACITY, config.num_epochs)
+
+
+def train_members(
+  experiment: Experiment,
+  members: Members,
+  seeds: list[int],
+  workdir: Workdir,
+  progress: Progress,
+  split_later: bool = False,
+) -> Outcome:
+  """Trains members, from their last checkpoint if there is one; a member that is lost stays as it was then.
+
+  Args:
+    experiment: what the members have in common.
+    members: compiled already, or not yet.
+    seeds: of the members, `[num_members]`.
+    workdir: receives rows and checkpoints.
+    progress: told of every chunk.
+    split_later: see `Recorder`.
+
+  Returns:
+    States and summary; neither is written yet.
+  """
   config, options = experiment.config, experiment.run
-  seeds = list(range(options.seed, options.seed + options.num_seeds))
   steps_per_epoch = config.num_envs * config.horizon
 
   with _Interrupt() as interrupt:
     begin = time.monotonic()
-    members = make_members(env, config, len(seeds), min(_CHUNK_CAPACITY, config.num_epochs))
     states = members.init(seeds)
     epoch, run_seconds, compile_seconds = 0, 0.0, 0.0
+    watch = DivergenceWatch(len(seeds), config.horizon, options.tolerated_share)
     if hosts.of_first(lambda: checkpoints.latest_epoch(workdir.checkpoint)) is not None:
       like = members.gather(states)
       saved = hosts.of_first(lambda: checkpoints.restore(workdir.checkpoint, like))
       states, epoch = members.place(saved.states), saved.epoch
       run_seconds, compile_seconds = saved.run_seconds, saved.compile_seconds
-    members.compile(states)
+      watch.resume(epoch, np.asarray(saved.states.epoch))
+    if not members.is_compiled:
+      members.compile(states)
     compile_seconds = compile_seconds or time.monotonic() - begin
 
     if hosts.is_first():
-      recorder = Recorder(workdir, seeds, steps_per_epoch, options.log_interval, epoch)
+      recorder = Recorder(workdir, seeds, steps_per_epoch, options.log_interval, epoch, split_later)
     else:
       recorder = NoRecorder()
     progress.note(memory.describe(members.program_bytes))
@@ -100,7 +150,6 @@ def run(
     started_from, began_at = epoch, time.monotonic()
     last_save = began_at
     decision = hosts.agree(Decision(_FIRST_CHUNK, save=False, stop=interrupt.requested))
-    watch = DivergenceWatch(len(seeds), config.horizon, options.tolerated_share)
 
     def seconds_so_far() -> float:
       return run_seconds + time.monotonic() - began_at
@@ -114,17 +163,18 @@ def run(
     while epoch < config.num_epochs and not decision.stop and not watch.lost.all():
       length = min(decision.chunk, members.capacity, config.num_epochs - epoch)
       chunk_begin = time.monotonic()
-      states, pending = members.launch(states, length)
+      frozen = watch.lost.copy()
+      states, pending = members.launch(states, length, frozen)
       # The rows of the chunk before are written while the device works on this one.
       if unwritten:
         recorder.write(*unwritten)
       metrics = members.fetch(pending)
       seconds = time.monotonic() - chunk_begin
-      speed = length * steps_per_epoch * len(seeds) / seconds
-      unwritten = (epoch, metrics, speed, config.num_epochs)
+      speed = length * steps_per_epoch * int(np.sum(~frozen)) / seconds
+      unwritten = (epoch, metrics, speed, config.num_epochs, frozen)
       watch.update(epoch, metrics)
       epoch += length
-      progress.update(epoch, _shown(metrics, speed))
+      progress.update(epoch, _shown({name: values[~frozen] for name, values in metrics.items()}, speed))
       chunk = max(1, min(4 * length, round(length * _CHUNK_SECONDS / max(seconds, 1e-6))))
       save_due = time.monotonic() - last_save > options.checkpoint_seconds
       decision = hosts.agree(Decision(chunk, save_due, interrupt.requested))
@@ -149,7 +199,8 @@ def run(
       status = "finished" if epoch == config.num_epochs else "interrupted"
     evaluation = members.evaluate(states, options.evaluation_episodes)
     best_evaluation = members.evaluate(states, options.evaluation_episodes, of_best=True)
-    returns = jax.device_get(members.gather(states).returns)
+    states = members.gather(states)
+    returns = jax.device_get(states.returns)
     summary = {
       "status": status,
       "algorithm": config.algorithm,
@@ -173,12 +224,7 @@ def run(
       "versions": versions(),
       "device": describe_device(),
     }
-    if hosts.is_first():
-      rows = read_rows(workdir)
-      if rows:
-        plot_learning_curve(rows, experiment.label.replace("_", " "), workdir.learning_curve)
-      write_json(workdir.summary, summary)
-  return summary
+  return Outcome(states, summary)
 
 
 def _mean_of_finite(returns: np.ndarray) -> list[float]:

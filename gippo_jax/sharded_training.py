@@ -12,13 +12,13 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 import envs
 from gippo_jax import memory
-from gippo_jax.checkpoint import with_key, without_key
+from gippo_jax.checkpoint import of_kind, raw
 from gippo_jax.config import Config, traced
 from gippo_jax.errors import UserError
 from gippo_jax.evaluation import evaluate
 from gippo_jax.sharding import ENVIRONMENT, environment_mesh
 from gippo_jax.state import TrainingState
-from gippo_jax.training import EVALUATION_STREAM, PendingMetrics, make_algorithm, map_members, run_chunk
+from gippo_jax.training import EVALUATION_STREAM, PendingMetrics, make_algorithm, run_chunk
 
 
 class ShardedMembers:
@@ -29,7 +29,7 @@ class ShardedMembers:
   Args:
     env: unbatched environment.
     config: hyper-parameters; real numbers are scalars, or arrays with leading axis `[num_members]`.
-    num_members: members side by side; every device works on all of them.
+    num_members: members, trained one after the other, each by all devices.
     capacity: most epochs in a chunk.
 
   Raises:
@@ -44,17 +44,16 @@ class ShardedMembers:
     self._mesh = environment_mesh(devices)
     self._replicated = NamedSharding(self._mesh, PartitionSpec())
     algorithm = make_algorithm(env, config)
-    over_members = map_members(devices)
     # On the host, where every process has them: what goes into a program of many processes must be the same on each.
     self.config = jax.tree.map(lambda leaf: np.broadcast_to(np.asarray(leaf), (num_members,)), traced(config))
 
     def init(seeds, configs):
       keys = jax.vmap(jax.random.key)(seeds)
-      return over_members(lambda member: algorithm.init(*member), (keys, configs))
+      return jax.lax.map(lambda member: algorithm.init(*member), (keys, configs))
 
     def advance(states, configs, num_epochs):
       chunk = functools.partial(run_chunk, algorithm, capacity)
-      return over_members(lambda member: chunk(*member, num_epochs), (states, configs))
+      return jax.lax.map(lambda member: chunk(*member), (states, configs, num_epochs))
 
     def evaluate_members(keys, policies, configs, num_episodes):
       def one(member):
@@ -69,7 +68,7 @@ class ShardedMembers:
     self._init = jax.jit(init, out_shardings=self._shardings)
     self._advance = jax.jit(advance, out_shardings=(self._shardings, self._replicated), donate_argnums=0)
     self._evaluate = jax.jit(evaluate_members, static_argnums=3, out_shardings=self._replicated)
-    self._place = jax.jit(lambda states: jax.tree.map(with_key, self._shapes, states), out_shardings=self._shardings)
+    self._place = jax.jit(lambda states: jax.tree.map(of_kind, states, self._shapes), out_shardings=self._shardings)
     self._gather = jax.jit(lambda states: states, out_shardings=self._replicated)
     self._compiled = None
 
@@ -80,12 +79,12 @@ class ShardedMembers:
 
   def place(self, states: TrainingState) -> TrainingState:
     """Spreads states that were read back and that every process has alike."""
-    return self._place(jax.tree.map(without_key, states))
+    return self._place(jax.tree.map(lambda leaf: np.asarray(raw(leaf)), states))
 
   def compile(self, states: TrainingState) -> None:
     """Compiles the chunk, so that its time can be told apart."""
     with jax.set_mesh(self._mesh):
-      self._compiled = self._advance.lower(states, self.config, np.int32(0)).compile()
+      self._compiled = self._advance.lower(states, self.config, self._epochs_of_members(0, None)).compile()
 
   @property
   def program_bytes(self) -> dict[str, int]:
@@ -97,9 +96,16 @@ class ShardedMembers:
     """What one device runs, after partitioning."""
     return self._compiled.as_text()
 
-  def launch(self, states: TrainingState, num_epochs: int) -> tuple[TrainingState, PendingMetrics]:
-    """Starts `num_epochs` epochs and returns at once; the states given are consumed."""
-    states, metrics = self._compiled(states, self.config, np.int32(num_epochs))
+  @property
+  def is_compiled(self) -> bool:
+    """Whether `launch` may be called."""
+    return self._compiled is not None
+
+  def launch(
+    self, states: TrainingState, num_epochs: int, frozen: np.ndarray | None = None
+  ) -> tuple[TrainingState, PendingMetrics]:
+    """Starts `num_epochs` epochs of the members that are not `frozen`; as `training.Members.launch`."""
+    states, metrics = self._compiled(states, self.config, self._epochs_of_members(num_epochs, frozen))
     return states, PendingMetrics(metrics, num_epochs)
 
   def fetch(self, pending: PendingMetrics) -> dict[str, np.ndarray]:
@@ -115,6 +121,10 @@ class ShardedMembers:
   def gather(self, states: TrainingState) -> TrainingState:
     """Whole states on every device; all processes together."""
     return self._gather(states)
+
+  def _epochs_of_members(self, num_epochs: int, frozen: np.ndarray | None) -> np.ndarray:
+    epochs = np.full(self.num_members, num_epochs, np.int32)
+    return epochs if frozen is None else np.where(frozen, 0, epochs).astype(np.int32)
 
 
 def check_divisible(num_envs: int, num_devices: int) -> None:

@@ -4,8 +4,8 @@ A member is one run: a key and a `Config`. Members differ in their keys and in a
 sizes and switches are common. However members are arranged on the hardware, member i computes what it would alone.
 """
 
+import copy
 import functools
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -98,11 +98,6 @@ def prefer_map(devices: list[jax.Device]) -> bool:
   return devices[0].platform == "cpu"
 
 
-def map_members(devices: list[jax.Device]) -> Callable[[Callable[[Any], Any], Any], Any]:
-  """`jax.lax.map`, or the same by `vmap`, as `prefer_map` says."""
-  return jax.lax.map if prefer_map(devices) else _vmap_over_tuple
-
-
 class PendingMetrics(NamedTuple):
   """Metrics on the device: the buffers, and how many epochs they hold."""
 
@@ -118,19 +113,31 @@ class Members:
     config: hyper-parameters; real numbers are scalars, or arrays with leading axis `[num_members]`.
     num_members: members side by side.
     capacity: most epochs in a chunk.
+    arrangement: of the members of one device: `map` (one after the other) or `vmap` (in one batch); see `prefer_map`,
+      which decides when `None`.
+    devices: over which members are spread, at most one each; all local ones when `None`.
   """
 
-  def __init__(self, env: envs.Environment, config: Config, num_members: int, capacity: int):
+  def __init__(
+    self,
+    env: envs.Environment,
+    config: Config,
+    num_members: int,
+    capacity: int,
+    arrangement: str | None = None,
+    devices: list[jax.Device] | None = None,
+  ):
     self.num_members = num_members
     self.capacity = capacity
-    self._devices = member_devices(num_members)
+    self._devices = member_devices(num_members) if devices is None else devices[:num_members]
+    self.arrangement = arrangement or ("map" if prefer_map(self._devices) else "vmap")
     # Devices get equal shares; the rows that fill the last share repeat the last member and are never shown.
     self._rows = -(-num_members // len(self._devices)) * len(self._devices)
     algorithm = make_algorithm(env, config)
-    over_members = map_members(self._devices)
+    over_members = jax.lax.map if self.arrangement == "map" else _vmap_over_tuple
     mesh = Mesh(np.asarray(self._devices), ("member",))
     self._sharding = NamedSharding(mesh, PartitionSpec("member"))
-    self.use(config)
+    self.config = self._stack(config)
 
     def sharded(function, *specs):
       members = PartitionSpec("member")
@@ -139,9 +146,14 @@ class Members:
     def init(keys, configs):
       return over_members(lambda member: algorithm.init(*member), (keys, configs))
 
+    chunk = functools.partial(run_chunk, algorithm, capacity)
+
     def advance(states, configs, num_epochs):
-      chunk = functools.partial(run_chunk, algorithm, capacity)
-      return over_members(lambda member: chunk(*member, num_epochs), (states, configs))
+      if self.arrangement == "map":
+        return jax.lax.map(lambda member: chunk(*member), (states, configs, num_epochs))
+      # With a bound of each member's own, the batched loop would copy all buffers in every epoch.
+      after, metrics = jax.vmap(chunk, in_axes=(0, 0, None))(states, configs, jnp.max(num_epochs))
+      return jax.vmap(_where)(num_epochs > 0, after, states), metrics
 
     def evaluate_members(num_episodes, keys, policies, configs):
       def one(member):
@@ -156,13 +168,9 @@ class Members:
 
     members = PartitionSpec("member")
     self._init = jax.jit(sharded(init, members, members))
-    self._advance = jax.jit(sharded(advance, members, members, PartitionSpec()), donate_argnums=0)
+    self._advance = jax.jit(sharded(advance, members, members, members), donate_argnums=0)
     self._evaluate = jax.jit(evaluate_shards, static_argnums=3)
     self._compiled = None
-
-  def use(self, config: Config) -> None:
-    """Replaces the real numbers, as given to the constructor; whatever is compiled stays so."""
-    self.config = self._place(jax.tree.map(lambda leaf: self._rows_of(jnp.asarray(leaf)), traced(config)))
 
   def init(self, seeds: list[int]) -> Any:
     """States before the first epoch; leading axis is the (filled up) member axis."""
@@ -174,22 +182,55 @@ class Members:
     """Puts states that were read back, `[num_members]`, where the compiled functions want them."""
     return self._place(jax.tree.map(self._fill, states))
 
+  def abstract_states(self) -> Any:
+    """Shapes, types and places of the states, with nothing computed."""
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), self._rows))
+    states = jax.eval_shape(self._init, keys, self.config)
+    return jax.tree.map(lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=self._sharding), states)
+
   def compile(self, states: Any) -> None:
-    """Compiles `advance`, so that its time can be told apart."""
-    self._compiled = self._advance.lower(states, self.config, jnp.zeros((), jnp.int32)).compile()
+    """Compiles `advance`, so that its time can be told apart; `states` may be the abstract ones."""
+    self._compiled = self._advance.lower(states, self.config, self._epochs_of_rows(0, None)).compile()
+
+  def reuse(self, config: Config, num_members: int) -> "Members":
+    """The same compiled programs for other members.
+
+    Args:
+      config: of the same structure; real numbers are scalars, or arrays with leading axis `[num_members]`.
+      num_members: at most as many as there are here.
+    """
+    members = copy.copy(self)
+    members.num_members = num_members
+    members.config = members._stack(config)
+    return members
+
+  @property
+  def num_devices(self) -> int:
+    """Devices that members are spread over."""
+    return len(self._devices)
+
+  @property
+  def is_compiled(self) -> bool:
+    """Whether `launch` may be called."""
+    return self._compiled is not None
 
   @property
   def program_bytes(self) -> dict[str, int]:
     """Memory of the compiled chunk on one device; see `memory.program_bytes`."""
     return memory.program_bytes(self._compiled)
 
-  def launch(self, states: Any, num_epochs: int) -> tuple[Any, "PendingMetrics"]:
+  def launch(self, states: Any, num_epochs: int, frozen: np.ndarray | None = None) -> tuple[Any, "PendingMetrics"]:
     """Starts `num_epochs` epochs and returns at once; the states given are consumed.
+
+    Args:
+      states: of the members.
+      num_epochs: at most `capacity`.
+      frozen: members that stay as they are, `[num_members]`; their metrics mean nothing. None when `None`.
 
     Returns:
       States after the epochs, and metrics to `fetch`, both still being computed.
     """
-    states, metrics = self._compiled(states, self.config, jnp.asarray(num_epochs, jnp.int32))
+    states, metrics = self._compiled(states, self.config, self._epochs_of_rows(num_epochs, frozen))
     return states, PendingMetrics(metrics, num_epochs)
 
   def fetch(self, pending: "PendingMetrics") -> dict[str, np.ndarray]:
@@ -217,8 +258,14 @@ class Members:
   def _place(self, tree: Any) -> Any:
     return jax.device_put(tree, self._sharding)
 
-  def _rows_of(self, leaf: jax.Array) -> jax.Array:
-    return self._fill(jnp.broadcast_to(leaf, (self.num_members,)))
+  def _stack(self, config: Config) -> Config:
+    rows = jax.tree.map(lambda leaf: self._fill(jnp.broadcast_to(leaf, (self.num_members,))), traced(config))
+    return self._place(rows)
+
+  def _epochs_of_rows(self, num_epochs: int, frozen: np.ndarray | None) -> jax.Array:
+    epochs = np.zeros(self._rows, np.int32)  # the filling rows make no epoch
+    epochs[: self.num_members] = num_epochs if frozen is None else np.where(frozen, 0, num_epochs)
+    return self._place(epochs)
 
   def _fill(self, leaf: jax.Array) -> jax.Array:
     filling = [leaf[-1:]] * (self._rows - leaf.shape[0])
@@ -227,3 +274,7 @@ class Members:
 
 def _vmap_over_tuple(function, members):
   return jax.vmap(lambda *member: function(member))(*members)
+
+
+def _where(condition, new, old):
+  return jax.tree.map(functools.partial(jnp.where, condition), new, old)

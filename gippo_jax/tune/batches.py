@@ -59,15 +59,14 @@ class Programs:
     chunk = -(-configs[0].num_epochs // self.num_reports)
     stacked = stack(configs, len(self.seeds))
     key = (jax.tree.structure(configs[0]), len(configs))
-    members = self._members.get(key)
-    is_new = members is None
-    if is_new:
-      members = self._members[key] = Members(self.env, stacked, len(configs) * len(self.seeds), chunk)
-    members.use(stacked)
-    states = members.init(self.seeds * len(configs))
-    if is_new:
-      members.compile(states)
+    num_members = len(configs) * len(self.seeds)
+    if key in self._members:
+      members = self._members[key].reuse(stacked, num_members)
+    else:
+      members = self._members[key] = Members(self.env, stacked, num_members, chunk)
+      members.compile(members.abstract_states())
       self.num_compiled += 1
+    states = members.init(self.seeds * len(configs))
     return _chunks(members, states, configs[0].num_epochs)
 
 

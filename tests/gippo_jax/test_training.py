@@ -30,7 +30,11 @@ def config_of(algorithm):
   )
 
 
-@pytest.fixture(scope="module", params=ALGORITHMS)
+# RP and PE differ from SHAC in how they weigh a window, and PPO is a part of GI-PPO: `make test-slow` has them.
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("rp", "ppo", "pe")]
+
+
+@pytest.fixture(scope="module", params=["lr", "shac", "lrp", "gippo", *SLOW])
 def case(request):
   """A configuration, and the function that trains one member alone."""
   config = config_of(request.param)
@@ -141,7 +145,7 @@ class BreaksOnce:
     )
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("algorithm", ["lr", "shac", "lrp", "gippo", *SLOW])
 def test_training_recovers_from_an_episode_that_ends_in_nan(algorithm):
   config = config_of(algorithm).replace(num_epochs=40, num_envs=8)
   state, metrics = jax.jit(lambda key: train(BreaksOnce(), config, key, 40))(jax.random.key(1))

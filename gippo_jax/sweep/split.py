@@ -1,0 +1,87 @@
+"""From a chunk, which trained as one run, to a folder for each member with the files of a run of its own."""
+
+import json
+import pathlib
+import shutil
+import time
+from typing import Any
+
+import jax
+import numpy as np
+
+from gippo_jax import checkpoint as checkpoints
+from gippo_jax.checkpoint import Checkpoint
+from gippo_jax.recording import read_rows, scalars
+from gippo_jax.runner import Outcome
+from gippo_jax.sweep.plan import Member
+from gippo_jax.workdir import Workdir, finite_or_none, write_json, write_text
+
+# Lists of a run's summary that hold an entry for each member.
+_BY_MEMBER = (
+  *("seeds", "diverged", "reasons", "best_return", "final_return"),
+  *("evaluation_return", "evaluation_failed", "best_evaluation_return", "best_evaluation_failed"),
+)
+
+
+def split(chunk: Workdir, members: list[Member], outcome: Outcome, folder: pathlib.Path) -> None:
+  """Writes the members' folders; done again, it writes the same.
+
+  Args:
+    chunk: holds the rows of all members.
+    members: in the order of the states.
+    outcome: of the training, which has ended.
+    folder: receives a folder for each member.
+  """
+  rows: list[list[dict[str, Any]]] = [[] for _ in members]
+  for row in read_rows(chunk):
+    rows[row.pop("member")].append(row)
+  epochs = np.asarray(outcome.states.epoch)
+  # Copied at once, for slicing arrays of JAX takes a hundred times as long.
+  states = jax.tree.map(lambda leaf: np.asarray(checkpoints.raw(leaf)), outcome.states)
+  summary = outcome.summary
+  for position, member in enumerate(members):
+    workdir = Workdir(folder / member.folder)
+    workdir.open(member.experiment.to_dict())
+    write_text(workdir.metrics, "".join(json.dumps(finite_or_none(row)) + "\n" for row in rows[position]))
+    _write_events(workdir, member.seed, rows[position], summary["run_seconds"])
+    slices = jax.tree.map(lambda leaf, i=position: leaf[i : i + 1], states)
+    saved = Checkpoint(slices, int(epochs[position]), summary["run_seconds"], summary["compile_seconds"])
+    checkpoints.save_small(workdir.checkpoint, saved)
+    # Last, for a folder with a summary is complete.
+    write_json(workdir.summary, _summary_of(summary, position, int(epochs[position]), len(members)))
+
+
+def _summary_of(summary: dict[str, Any], position: int, epochs: int, num_members: int) -> dict[str, Any]:
+  own = {name: [value[position]] if name in _BY_MEMBER else value for name, value in summary.items()}
+  steps_per_epoch = summary["steps"] // max(summary["epochs"], 1)
+  return own | {
+    "status": "diverged" if own["diverged"][0] else summary["status"],
+    "epochs": epochs,
+    "steps": epochs * steps_per_epoch,
+    "members_side_by_side": num_members,  # speeds and seconds are those of all of them
+  }
+
+
+def _write_events(workdir: Workdir, seed: int, rows: list[dict[str, Any]], run_seconds: float) -> None:
+  """One event a row: `SummaryWriter`, with one for every number, takes ten times as long."""
+  from tensorboardX.proto.event_pb2 import Event
+  from tensorboardX.proto.summary_pb2 import Summary
+  from tensorboardX.record_writer import RecordWriter
+
+  folder = workdir.tensorboard / f"seed_{seed}"
+  shutil.rmtree(folder, ignore_errors=True)  # of a split that was killed
+  folder.mkdir(parents=True)
+  now = time.time()
+  writer = RecordWriter(str(folder / f"events.out.tfevents.{int(now)}.sweep"))
+  writer.write(Event(wall_time=now - run_seconds, file_version="brain.Event:2").SerializeToString())
+  for row in rows:
+    when = now - run_seconds * (1 - row["epoch"] / rows[-1]["epoch"])
+    values = [
+      Summary.Value(tag=tag, simple_value=number)
+      for name, value in row.items()
+      if name not in ("epoch", "seed", "steps", "steps_per_second")
+      for tag, number in scalars(name, value)
+      if number is not None
+    ]
+    writer.write(Event(wall_time=when, step=row["steps"], summary=Summary(value=values)).SerializeToString())
+  writer.close()
