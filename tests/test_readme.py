@@ -14,7 +14,7 @@ def test_the_environment_of_the_readme_trains(capsys):
   exec(code, namespace)
   metrics = namespace["metrics"]
   assert metrics["return"].shape == (20,)
-  assert float(metrics["advantage_gradient_norm"][-1]) > 0
+  assert float(metrics["sample_gradient_norm"][-1]) > 0
   assert capsys.readouterr().out
   # About 30 lines for the class, as promised.
   assert len(code[code.index("@dataclasses") : code.index("config = ")].strip().splitlines()) <= 32

@@ -14,7 +14,7 @@ import pytest
 
 import envs
 from gippo_jax import checkpoint as checkpoints
-from gippo_jax.checkpoint import Checkpoint, without_key
+from gippo_jax.checkpoint import Checkpoint, raw
 from gippo_jax.errors import UserError
 from gippo_jax.sharded_training import ShardedMembers, check_divisible
 from gippo_jax.sharding import spread
@@ -51,7 +51,7 @@ def config_of_run(algorithm):
 
 def numbers_of(members, states, metrics):
   evaluation = members.evaluate(states, 3)
-  return [without_key(leaf) for leaf in jax.tree.leaves((members.gather(states), metrics, evaluation))]
+  return [np.asarray(raw(leaf)) for leaf in jax.tree.leaves((members.gather(states), metrics, evaluation))]
 
 
 def check_partition(members, states):
@@ -117,7 +117,7 @@ def test_a_checkpoint_moves_between_arrangements(tmp_path):
   """From environments over two devices to one device and back."""
   sharded, alone = (kind(ENV, config_of_run("lr"), 1, EPOCHS) for kind in (ShardedMembers, Members))
   states = sharded.init([3])
-  before = [without_key(leaf) for leaf in jax.tree.leaves(states)]
+  before = [np.asarray(raw(leaf)) for leaf in jax.tree.leaves(states)]
   for index, (source, target) in enumerate([(sharded, alone), (alone, sharded)]):
     folder = tmp_path / str(index)
     checkpoints.save(folder, Checkpoint(source.gather(states), 7, 1.0, 2.0))
@@ -125,7 +125,7 @@ def test_a_checkpoint_moves_between_arrangements(tmp_path):
     assert (restored.epoch, restored.run_seconds) == (7, 1.0)
     states = target.place(restored.states)
     for a, b in zip(jax.tree.leaves(states), before, strict=True):
-      np.testing.assert_array_equal(without_key(a), b)
+      np.testing.assert_array_equal(raw(a), b)
   assert len(states.environment.current.obs.addressable_shards) == 2
 
 
