@@ -64,18 +64,25 @@ def runs_of(family: Family, folder: pathlib.Path, metric: str) -> Runs:
 def draw_learning_curves(family: Family, runs: Runs) -> Figure:
   """A panel for each problem: mean over the seeds and its 95 % bootstrap interval against environment steps.
 
+  Distances to an optimum are drawn on a logarithmic scale, and so are returns that are all negative (costs): one run
+  that fails would press the others onto a line.
+
   Args:
     family: of the problems.
     runs: folders by problem and algorithm.
   """
   figure, panels = _panels(family, runs)
   for problem, axis in panels.items():
-    for algorithm, folder in runs[problem].items():
-      curve = Curve(folder, "return")
+    curves = {algorithm: Curve(folder, "return") for algorithm, folder in runs[problem].items()}
+    for algorithm, curve in curves.items():
       values = -curve.values if family.minimises else curve.values
       _draw_mean(axis, curve.steps / 1000.0, values, algorithm)
+    highest = max(np.nanmax(curve.values) for curve in curves.values())
     if family.minimises:
       axis.set_yscale("log")
+    elif highest < 0.0:
+      axis.set_yscale("symlog", linthresh=-highest)
+      axis.set_ylim(top=highest)
     axis.set_xlabel("thousand environment steps")
   label = "distance to the optimum (-return), lower is better" if family.minimises else "return"
   figure.supylabel(f"{label}\n(mean of the last 100 episodes)", fontsize="small")

@@ -1,4 +1,4 @@
-"""What members, environments, steps and devices cost: `python -m experiments.scaling --docs=docs`.
+"""What members, environments, steps, vehicles and devices cost: `python -m experiments.scaling --docs=docs`.
 
 Every row is one compiled chunk of GI-PPO, timed after a first one: milliseconds for an epoch of a member, and the
 memory of the program. Nothing else should run on the machine.
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from absl import flags
 
-from experiments.configs import functions, physics
+from experiments.configs import functions, physics, traffic
 from experiments.documents import markdown_table, replace_block
 from gippo_jax.errors import UserError
 from gippo_jax.main import configure_jax, console
@@ -53,15 +53,18 @@ class Point(NamedTuple):
   num_epochs: int
 
 
-def points(num_devices: int) -> Iterator[Point]:
-  """All measurements, on up to `num_devices` devices."""
+def points(num_devices: int, accelerator: bool) -> Iterator[Point]:
+  """All measurements, on up to `num_devices` devices; an accelerator also trains 256 members in one batch."""
   dejong = parse(functions.get_config("dejong1"))
-  for num_members in (1, 4, 16, 64):
+  for num_members in (1, 4, 16, 64, 256) if accelerator else (1, 4, 16, 64):
     yield Point("De Jong-1, seeds", dejong, num_members, num_devices, False, 200)
   for num_envs in (64, 256, 1024, 4096):
     yield Point("cart-pole, environments", _cartpole(num_envs, 32), 1, 1, False, 4)
   for horizon in (8, 16, 64, 128):
     yield Point("cart-pole, horizon", _cartpole(64, horizon), 1, 1, False, 8)
+  for vehicles_per_lane in (1, 4, 16, 64):
+    road = parse(traffic.get_config(f"pace_car_4x{vehicles_per_lane}"))
+    yield Point(f"{4 * vehicles_per_lane} vehicles on 4 lanes", road, 1, 1, False, 4)
   if num_devices > 1:
     yield Point("De Jong-1, seeds on one device", dejong, 16, 1, False, 200)
     yield Point("cart-pole, environments over devices", _cartpole(1024, 32), 1, num_devices, True, 4)
@@ -134,7 +137,7 @@ def main(arguments: Sequence[str]) -> int:
   from gippo_jax.runner import describe_device
 
   entries = []
-  for point in points(len(jax.local_devices())):
+  for point in points(len(jax.local_devices()), jax.default_backend() != "cpu"):
     entries.append(measure(point))
     print(" | ".join(row_of(entries[-1])), flush=True)
   result = {"device": describe_device(), "jax": jax.__version__, "rows": entries}

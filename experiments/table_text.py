@@ -12,8 +12,11 @@ CSV_COLUMNS = ("mean", "iqm", "low", "high", "paper", "seconds", "status", "dive
 
 
 def number(value: float | None) -> str:
-  """Three digits; `-` for none."""
-  return "-" if value is None else f"{value:.3g}"
+  """Three digits, thousands written out; `-` for none."""
+  if value is None:
+    return "-"
+  text = f"{value:.3g}"
+  return f"{float(text):.0f}" if 1e3 <= abs(value) < 1e6 else text
 
 
 def markdown(family: Family, results: Results) -> str:

@@ -13,7 +13,7 @@ from gippo_jax.differentiability import probe_gradients
 from gippo_jax.errors import UserError
 from gippo_jax.training import train
 
-NEED_GRADIENTS = {"rp", "lrp", "gippo"}
+NEED_GRADIENTS = {"rp", "shac", "lrp", "pe", "gippo"}
 BASE = Config()
 SMALL = BASE.replace(
   num_envs=8,

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from gippo_jax.render import load
+from gippo_jax.trained import load
 from tests.gippo_jax.test_main import CONFIG, ROOT, SMALL, check_error, environment, snapshot
 
 __all__ = ["environment"]  # the fixture
