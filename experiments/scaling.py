@@ -13,6 +13,7 @@ from absl import flags
 
 from experiments.configs import functions, physics, traffic
 from experiments.documents import markdown_table, replace_block
+from experiments.table_text import number
 from gippo_jax.errors import UserError
 from gippo_jax.main import configure_jax, console
 from gippo_jax.parsing import Experiment, parse
@@ -121,7 +122,7 @@ def row_of(entry: dict[str, Any]) -> list[str]:
   return [
     entry["what"],
     *(str(entry[name]) for name in ("num_members", "num_envs", "horizon", "num_devices")),
-    f"{entry['milliseconds']:.3g}",
+    number(entry["milliseconds"]),
     f"{entry['steps_per_second']:,.0f}",
     f"{entry['bytes'] / 2**20:.1f}",
   ]
@@ -147,7 +148,7 @@ def main(arguments: Sequence[str]) -> int:
     docs = pathlib.Path(_DOCS.value)
     write_json(docs / "scaling.json", result)
     table = markdown_table(_COLUMNS, map(row_of, entries))
-    replace_block(docs / "scaling.md", "scaling", f"{table}\n\n{result['device']}, jax {result['jax']}.")
+    replace_block(docs / "scaling.md", "scaling", f"{table}\n{result['device']}, jax {result['jax']}.\n")
   return 0
 
 

@@ -134,7 +134,9 @@ class Members:
     # Devices get equal shares; the rows that fill the last share repeat the last member and are never shown.
     self._rows = -(-num_members // len(self._devices)) * len(self._devices)
     algorithm = make_algorithm(env, config)
-    over_members = jax.lax.map if self.arrangement == "map" else _vmap_over_tuple
+    # On a CPU never in one batch: JAX spreads a batched QR factorisation (orthogonal initialisation) over the thread
+    # pool that devices run on, and waits in it; two devices that do so wait for each other for ever.
+    initialize = jax.lax.map if prefer_map(self._devices) else _vmap_over_tuple
     mesh = Mesh(np.asarray(self._devices), ("member",))
     self._sharding = NamedSharding(mesh, PartitionSpec("member"))
     self.config = self._stack(config)
@@ -144,7 +146,7 @@ class Members:
       return jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=members, check_vma=False)
 
     def init(keys, configs):
-      return over_members(lambda member: algorithm.init(*member), (keys, configs))
+      return initialize(lambda member: algorithm.init(*member), (keys, configs))
 
     chunk = functools.partial(run_chunk, algorithm, capacity)
 

@@ -267,7 +267,10 @@ def test_the_environment_itself_rejects_an_unknown_function():
     FunctionOptimization("sphere", 2)
 
 
-@pytest.mark.parametrize("name", envs.known())
+# The humanoid takes long to trace; the slow tests of physics have it too.
+@pytest.mark.parametrize(
+  "name", [pytest.param(name, marks=pytest.mark.slow if name == "humanoid" else ()) for name in envs.known()]
+)
 def test_every_known_name_can_be_made(name):
   parameters = {"dimension": 2} if name in FUNCTIONS else {}
   env = envs.make(name, **parameters)
