@@ -30,7 +30,7 @@ _CRITERION = flags.DEFINE_enum(
   ["best_return", "final_return", "evaluation_return", "best_evaluation_return"],
   "Settings are ranked by the mean of this over their seeds.",
 )
-_PICTURES = flags.DEFINE_enum("pictures", "best", ["best", "all"], "Members that get a learning_curve.png: 0.3 s each.")
+_PICTURES = flags.DEFINE_enum("pictures", "best", ["best", "all"], "Members that get a learning_curve.png.")
 _SHARD = flags.DEFINE_string(
   "shard", None, "i/n: train only every n-th member, from the i-th on; the others are other processes' work."
 )
@@ -127,7 +127,7 @@ def _draw(folder, members, results) -> None:
   draw_heat_maps(results, folder.heat_map)
   for member, row in zip(members, results["members"], strict=True):
     workdir = folder.workdir_of(member)
-    wanted = row["setting"] == results["best"]["setting"] or _PICTURES.value == "all"
+    wanted = row["member"] == results["best"]["member"] or _PICTURES.value == "all"
     if wanted and row["status"] != "not done" and not workdir.learning_curve.exists():
       rows = read_rows(workdir)
       if rows:

@@ -14,7 +14,9 @@ from gippo_jax.sweep.plan import Member, stack
 from gippo_jax.training import Members, member_devices
 
 _LEAST_TRIAL_SECONDS = 0.3
-_WORTH = 10  # a trial may cost this part of the sweep
+# How many times a trial's cost the sweep must last. The cost is guessed from the first program's compilation, which may
+# have come from the cache, and on most problems the first program wins.
+_WORTH = 40
 
 
 class Arranged(NamedTuple):

@@ -76,7 +76,7 @@ def test_a_sweep_leaves_its_files(finished):
   for row in results["members"]:
     member = folder / "members" / row["folder"]
     assert len(list(member.glob(f"tensorboard/seed_{row['seed']}/events*"))) == 1
-    assert (member / "learning_curve.png").exists() == (row["setting"] == best)
+    assert (member / "learning_curve.png").exists() == (row["member"] == results["best"]["member"])
 
 
 def test_a_finished_sweep_is_left_alone(finished, environment):
