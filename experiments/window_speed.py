@@ -63,7 +63,7 @@ def prepare(problem: str, num_envs: int, horizon: int) -> dict[str, tuple[jax.st
     return collect(batch, networks, config, state, state.actor, noise)
 
   def with_gradient(state, noise, config):
-    return collect_with_advantage_gradient(batch, networks, config, state, state.actor, noise)
+    return collect_with_advantage_gradient(batch, networks, config, state, noise)
 
   calls = {
     "forward": (forward, (state, noise, config)),

@@ -161,8 +161,35 @@ def _values(networks, config, state, obs, reached, terminated, done):
   return value, jnp.where(worthless, 0.0, next_value)
 
 
+def collect_with_gradient(
+  objective: Callable[[Window], jax.Array],
+  env: Any,
+  networks: Networks,
+  config: Config,
+  state: TrainingState,
+  noise: jax.Array,
+  between_steps: Callable[[Any], Any] = lambda environment: environment,
+) -> tuple[Any, Window, jax.Array]:
+  """Window of the state's actor, and the derivative of a number made of it by each action.
+
+  Args:
+    objective: that number.
+    env, networks, config, state, noise, between_steps: as for `collect`.
+
+  Returns:
+    The batch of environments after the window, the window, and the derivatives, `[T, N, A]`.
+  """
+
+  def of_perturbation(perturbation):
+    environment, window = collect(env, networks, config, state, state.actor, noise, perturbation, between_steps)
+    return objective(window), (environment, window)
+
+  gradient, (environment, window) = jax.grad(of_perturbation, has_aux=True)(jnp.zeros_like(noise))
+  return environment, window, gradient
+
+
 def collect_with_advantage_gradient(
-  env: Any, networks: Networks, config: Config, state: TrainingState, actor: Any, noise: jax.Array
+  env: Any, networks: Networks, config: Config, state: TrainingState, noise: jax.Array
 ) -> tuple[Any, Window, jax.Array]:
   """Window and `G_t = dA_t / da_t`, the total derivative of each advantage by its own action.
 
@@ -173,19 +200,16 @@ def collect_with_advantage_gradient(
   `(discount lambda)^(t - t0)` gives the same numbers, but underflows over long windows and for lambda = 0.
 
   Args:
-    env, networks, config, state, actor, noise: as for `collect`.
+    env, networks, config, state, noise: as for `collect`.
 
   Returns:
     The batch of environments after the window, the window, and `G`, `[T, N, A]`.
   """
+  decay = config.discount * config.gae_lambda
 
-  def total_delta(perturbation):
-    decay = config.discount * config.gae_lambda
-    environment, window = collect(
-      env, networks, config, state, actor, noise, perturbation, lambda batch: scale_gradient(batch, decay)
-    )
-    delta = window.reward + config.discount * window.next_value - window.value
-    return jnp.sum(delta), (environment, window)
+  def total_delta(window):
+    return jnp.sum(window.reward + config.discount * window.next_value - window.value)
 
-  gradient, (environment, window) = jax.grad(total_delta, has_aux=True)(jnp.zeros_like(noise))
-  return environment, window, gradient
+  return collect_with_gradient(
+    total_delta, env, networks, config, state, noise, lambda batch: scale_gradient(batch, decay)
+  )

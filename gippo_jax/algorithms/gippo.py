@@ -171,9 +171,7 @@ def make(env: Any) -> Algorithm:
     key, draws = begin_epoch(env, config, state, draws)
 
     # Step 1: experience under pi_old, and the gradient of each advantage by its action.
-    environment, window, gradient = collect_with_advantage_gradient(
-      env, networks, config, state, state.actor, draws.noise
-    )
+    environment, window, gradient = collect_with_advantage_gradient(env, networks, config, state, draws.noise)
     gradient, health = drop_nonfinite(gradient)  # without a gradient the action stays where it is
 
     # Step 2: the alpha-policy.

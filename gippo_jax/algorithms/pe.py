@@ -12,7 +12,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gippo_jax import rollout
 from gippo_jax.algorithms.base import Algorithm, Metrics
 from gippo_jax.algorithms.gradient_step import Estimate, gradient_step_algorithm
 from gippo_jax.algorithms.rp import reparameterized_loss
@@ -20,7 +19,7 @@ from gippo_jax.config import Config
 from gippo_jax.gradient_health import drop_nonfinite
 from gippo_jax.networks import Networks
 from gippo_jax.optimization import value_and_flat_gradient
-from gippo_jax.rollout import Window
+from gippo_jax.rollout import Window, collect_with_gradient
 from gippo_jax.state import TrainingState
 
 
@@ -36,13 +35,12 @@ def collect_with_action_values(
     (`gradient_health.drop_nonfinite`).
   """
 
-  def total(perturbation):
-    environment, window = rollout.collect(
-      env, networks, config, state, state.actor, noise, perturbation, jax.lax.stop_gradient
-    )
-    return jnp.sum(window.reward + config.discount * window.next_value), (environment, window)
+  def total(window):
+    return jnp.sum(window.reward + config.discount * window.next_value)
 
-  gradient, (environment, window) = jax.grad(total, has_aux=True)(jnp.zeros_like(noise))
+  environment, window, gradient = collect_with_gradient(
+    total, env, networks, config, state, noise, between_steps=jax.lax.stop_gradient
+  )
   return environment, window, *drop_nonfinite(gradient)
 
 

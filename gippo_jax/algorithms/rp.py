@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gippo_jax import policy, rollout
+from gippo_jax import policy
 from gippo_jax.advantages import generalized_advantages
 from gippo_jax.algorithms.base import Algorithm, Metrics
 from gippo_jax.algorithms.gradient_step import Estimate, gradient_step_algorithm
@@ -16,7 +16,7 @@ from gippo_jax.config import Config
 from gippo_jax.gradient_health import drop_nonfinite
 from gippo_jax.networks import Networks
 from gippo_jax.optimization import value_and_flat_gradient
-from gippo_jax.rollout import Window
+from gippo_jax.rollout import Window, collect_with_gradient
 from gippo_jax.state import TrainingState
 
 
@@ -49,12 +49,9 @@ def collect_with_return_gradient(
     The batch of environments after the window, the window, the derivatives `[T, N, A]`, and their metrics
     (`gradient_health.drop_nonfinite`).
   """
-
-  def objective(perturbation):
-    environment, window = rollout.collect(env, networks, config, state, state.actor, noise, perturbation)
-    return total_return(config, window), (environment, window)
-
-  gradient, (environment, window) = jax.grad(objective, has_aux=True)(jnp.zeros_like(noise))
+  environment, window, gradient = collect_with_gradient(
+    lambda window: total_return(config, window), env, networks, config, state, noise
+  )
   return environment, window, *drop_nonfinite(gradient)
 
 

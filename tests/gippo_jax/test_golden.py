@@ -174,7 +174,7 @@ def window_with_gradient(env, config, state, draws):
   networks = networks_of(env, config)
   if config.algorithm != "gippo":
     return collect(env, networks, config, state, state.actor, draws.noise)[1], None
-  return collect_with_advantage_gradient(env, networks, config, state, state.actor, draws.noise)[1:]
+  return collect_with_advantage_gradient(env, networks, config, state, draws.noise)[1:]
 
 
 def compare_window(compare, at, window_and_gradient):

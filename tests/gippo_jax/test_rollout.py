@@ -74,7 +74,7 @@ class Case(types.SimpleNamespace):
     return rollout.collect(self.env, self.networks, config, state, state.actor, noise, perturbation)
 
   def _gradient(self, state, noise, config):
-    return rollout.collect_with_advantage_gradient(self.env, self.networks, config, state, state.actor, noise)
+    return rollout.collect_with_advantage_gradient(self.env, self.networks, config, state, noise)
 
   def _brute_force(self, state, noise, config):
     """Differentiates every advantage by every action, and keeps each advantage by its own action, `[T, N, A]`."""
