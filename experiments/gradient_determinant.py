@@ -23,13 +23,16 @@ METRICS = (
 )
 
 
-def measure_determinants(problem: str, num_seeds: int, num_epochs: int, **changes: Any) -> dict[str, Any]:
+def measure_determinants(
+  problem: str, num_seeds: int, num_epochs: int, num_envs: int, **changes: Any
+) -> dict[str, Any]:
   """Trains a few seeds in one compiled program.
 
   Args:
     problem: argument of `experiments/configs/physics.py`, e.g. `hopper`.
     num_seeds: seeds 1, 2, ...
     num_epochs: epochs of each.
+    num_envs: environments side by side; PPO's minibatch is the whole window.
     **changes: further fields of the configuration.
 
   Returns:
@@ -38,7 +41,8 @@ def measure_determinants(problem: str, num_seeds: int, num_epochs: int, **change
     determinant from 1.
   """
   values = physics.get_config(f"{problem},gippo")
-  values.num_epochs = num_epochs
+  values.num_epochs, values.num_envs = num_epochs, num_envs
+  values.ppo.minibatch_size = num_envs * values.horizon
   values.alpha.initial = ALPHA
   values.alpha.update_factor = 1.0
   values.ppo.learning_rate = 0.0

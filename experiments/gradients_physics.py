@@ -42,6 +42,20 @@ class Pair(NamedTuple):
     return envs.make(name, backend=self.backend)
 
 
+class Training(NamedTuple):
+  """A training with alpha fixed, of which determinants are looked at.
+
+  Attributes:
+    system: argument of `experiments/configs/physics.py`.
+    num_seeds, num_epochs, num_envs: its budget.
+  """
+
+  system: str
+  num_seeds: int
+  num_epochs: int
+  num_envs: int = 64
+
+
 class Plan(NamedTuple):
   """What a command measures.
 
@@ -49,16 +63,13 @@ class Plan(NamedTuple):
     pairs: of the first measurement, in this order.
     horizons: steps.
     num_envs: environments of each pair.
-    problems: of the second measurement.
-    num_seeds, num_epochs: of each problem.
+    trainings: of the second measurement.
   """
 
   pairs: tuple[Pair, ...]
   horizons: tuple[int, ...]
   num_envs: int
-  problems: tuple[str, ...]
-  num_seeds: int
-  num_epochs: int
+  trainings: tuple[Training, ...]
 
 
 _HORIZONS = (1, 2, 4, 8, 16, 32, 48, 64)
@@ -72,11 +83,9 @@ FULL = Plan(
   (Pair("cartpole", CLOSED_FORM), *_BRAX_PAIRS),
   _HORIZONS,
   64,
-  ("cartpole", "hopper", "ant"),
-  num_seeds=5,
-  num_epochs=200,
+  (Training("cartpole", 5, 200), Training("hopper", 3, 100), Training("ant", 3, 100)),
 )
-QUICK = Plan((Pair("cartpole", CLOSED_FORM),), _HORIZONS, 64, ("cartpole",), num_seeds=2, num_epochs=50)
+QUICK = Plan((Pair("cartpole", CLOSED_FORM),), _HORIZONS, 64, (Training("cartpole", 2, 50),))
 
 _SHOWN_HORIZONS = (1, 8, 32, 64)
 _COLUMNS = (
@@ -133,20 +142,19 @@ class Results:
 def measure(plan: Plan, results: Results) -> None:
   """Measures what is missing."""
 
-  def determinants(problem):
-    identity = {"system": problem, "num_seeds": plan.num_seeds, "num_epochs": plan.num_epochs}
-    results.measure("determinants", identity, lambda: measure_determinants(problem, plan.num_seeds, plan.num_epochs))
+  def determinants(training):
+    results.measure("determinants", training._asdict(), lambda: measure_determinants(*training))
 
   def horizons(pair):
     identity = pair._asdict() | {"horizons": list(plan.horizons), "num_envs": plan.num_envs}
     results.measure("horizons", identity, lambda: measure_horizons(pair.make(), plan.horizons, plan.num_envs))
 
   # The quick ones first: training on a simulator takes as long as all horizons together.
-  determinants(plan.problems[0])
+  determinants(plan.trainings[0])
   for pair in plan.pairs:
     horizons(pair)
-  for problem in plan.problems[1:]:
-    determinants(problem)
+  for training in plan.trainings[1:]:
+    determinants(training)
 
 
 def cells(row: dict[str, Any]) -> list[str]:
