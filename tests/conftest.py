@@ -1,13 +1,37 @@
 """Strict arithmetic for the whole suite: 64-bit floats, no silent promotion of dtype or rank; two host devices."""
 
+import os
+
 import hypothesis
 import jax
+import pytest
+
+from tests.commands import command, environment_of, execute
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_num_cpu_devices", 2)
 
+
+def pytest_configure(config):
+  """Quick compilation where nothing runs as long as it compiles: in all tests but the slow ones, which train."""
+  if config.getoption("markexpr") == "not slow":
+    os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+
+
 # The same examples every time: a red run must be a change's fault, not a draw's.
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("repeatable")
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory):
+  """Environment variables of commands, with one cache of compiled programs for all tests."""
+  return environment_of(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
+def run(environment):
+  """Runs a module as a command: `run(module, *arguments)` is the finished process."""
+  return lambda module, *arguments: execute(environment, *command(module, *arguments))

@@ -267,14 +267,12 @@ def test_the_environment_itself_rejects_an_unknown_function():
     FunctionOptimization("sphere", 2)
 
 
-# The humanoid takes long to trace; the slow tests of physics have it too.
-@pytest.mark.parametrize(
-  "name", [pytest.param(name, marks=pytest.mark.slow if name == "humanoid" else ()) for name in envs.known()]
-)
+@pytest.mark.parametrize("name", envs.known())
 def test_every_known_name_can_be_made(name):
   parameters = {"dimension": 2} if name in FUNCTIONS else {}
   env = envs.make(name, **parameters)
-  state = env.step(env.reset(jax.random.key(0)), jnp.zeros((env.action_size,)))
+  action = jnp.zeros((env.action_size,))
+  state = jax.eval_shape(lambda key: env.step(env.reset(key), action), jax.random.key(0))
   assert state.obs.shape == (env.observation_size,)
 
 

@@ -1,25 +1,18 @@
 """The table and figure commands end to end, on a small budget."""
 
 import json
-import os
-import pathlib
 import subprocess
-import sys
 
 import pytest
 
-ROOT = pathlib.Path(__file__).parents[2]
+from tests.commands import check_error, command, environment_of, execute
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-  environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path_factory.mktemp("cache")), "PYTHONPATH": str(ROOT)}
-
-  def run(module, *arguments):
-    command = [sys.executable, "-m", f"experiments.{module}", *arguments]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
-
-  return run
+  """Runs a module as a command; a table trains longer than it compiles."""
+  environment = environment_of(tmp_path_factory.mktemp("cache"), XLA_FLAGS="")
+  return lambda module, *arguments: execute(environment, *command(module, *arguments))
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +20,7 @@ def table(run, tmp_path_factory):
   """A table of two cells: its folder, arguments and process."""
   out = tmp_path_factory.mktemp("table")
   arguments = ("functions", "--problems=dejong1", "--algorithms=gippo,rp", "--seeds=2", f"--out={out}")
-  return out, arguments, run("table", *arguments)
+  return out, arguments, run("experiments.table", *arguments)
 
 
 def test_a_table_of_two_cells(table):
@@ -54,7 +47,7 @@ def test_finished_pairs_are_not_run_again(run, table):
   out, arguments, _ = table
   summaries = [out / f"dejong1_{name}" / "summary.json" for name in ("rp", "gippo")]
   written = [path.stat().st_mtime_ns for path in summaries]
-  assert run("table", "functions", "--problems=dejong1", "--algorithms=rp", *arguments[3:]).returncode == 0
+  assert run("experiments.table", "functions", "--problems=dejong1", "--algorithms=rp", *arguments[3:]).returncode == 0
   assert [path.stat().st_mtime_ns for path in summaries] == written
   # The table keeps what the folder has, not only what was asked for this time.
   assert list(json.loads((out / "table.json").read_text())["results"]["dejong1"]) == ["rp", "gippo"]
@@ -63,18 +56,21 @@ def test_finished_pairs_are_not_run_again(run, table):
 def test_another_setup_is_refused_unless_overwritten(run, table, tmp_path):
   out, arguments, _ = table
   before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
-  process = run("table", *arguments[:3], "--seeds=3", arguments[4])
-  assert process.returncode == 2
-  assert process.stderr.count("\n") == 1
-  assert "num_seeds = 2, asked for 3" in process.stderr
-  assert "--overwrite" in process.stderr
+  process = run("experiments.table", *arguments[:3], "--seeds=3", arguments[4])
+  check_error(process, "num_seeds = 2, asked for 3", "--overwrite")
   assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
 
   copy = tmp_path / "copy"
   subprocess.run(["cp", "-r", out, copy], check=True)
   (copy / "notes.txt").write_text("mine")
   process = run(
-    "table", "functions", "--problems=dejong1", "--algorithms=rp", "--seeds=1", f"--out={copy}", "--overwrite"
+    "experiments.table",
+    "functions",
+    "--problems=dejong1",
+    "--algorithms=rp",
+    "--seeds=1",
+    f"--out={copy}",
+    "--overwrite",
   )
   assert process.returncode == 0, process.stderr
   results = json.loads((copy / "table.json").read_text())["results"]
@@ -85,30 +81,27 @@ def test_another_setup_is_refused_unless_overwritten(run, table, tmp_path):
 
 def test_the_figures_of_a_table(run, table):
   out, _, _ = table
-  process = run("figures", "functions", f"--out={out}")
+  process = run("experiments.figures", "functions", f"--out={out}")
   assert process.returncode == 0, process.stderr
   for name in ("alpha_policies", "learning_curves", "alpha"):
     assert (out / f"functions_{name}.png").stat().st_size > 20_000
     assert "<svg" in (out / f"functions_{name}.svg").read_text()
   svg = (out / "functions_learning_curves.svg").read_bytes()
-  assert run("figures", "functions", f"--out={out}").returncode == 0
+  assert run("experiments.figures", "functions", f"--out={out}").returncode == 0
   assert (out / "functions_learning_curves.svg").read_bytes() == svg
 
 
 @pytest.mark.parametrize(
   ("arguments", "words"),
   [
-    (("table", "functions", "--problems=mars"), "allowed: dejong1, dejong64, ackley1, ackley64"),
-    (("table", "functions", "--algorithms=sarsa"), "allowed: lr, rp, ppo, lrp, gippo"),
-    (("table", "functions", "--preset=huge"), "allowed: quick, paper"),
-    (("table", "chess"), "'chess' is no family of problems; allowed: functions, traffic"),
-    (("figures", "chess"), "'chess' is no family of problems; allowed: functions, traffic"),
-    (("figures", "functions", "--runs=/nowhere"), "/nowhere holds no runs of functions"),
+    (("experiments.table", "functions", "--problems=mars"), "allowed: dejong1, dejong64, ackley1, ackley64"),
+    (("experiments.table", "functions", "--algorithms=sarsa"), "allowed: lr, rp, ppo, lrp, gippo"),
+    (("experiments.table", "functions", "--preset=huge"), "allowed: quick, paper"),
+    (("experiments.table", "chess"), "'chess' is no family of problems; allowed: functions, traffic"),
+    (("experiments.figures", "chess"), "'chess' is no family of problems; allowed: functions, traffic"),
+    (("experiments.figures", "functions", "--runs=/nowhere"), "/nowhere holds no runs of functions"),
   ],
 )
 def test_bad_arguments_end_in_one_line(run, tmp_path, arguments, words):
-  process = run(*arguments, f"--out={tmp_path / 'out'}")
-  assert process.returncode == 2
-  assert process.stderr.count("\n") == 1
-  assert words in process.stderr
+  check_error(run(*arguments, f"--out={tmp_path / 'out'}"), words)
   assert not list(tmp_path.rglob("*.json"))

@@ -2,7 +2,6 @@
 
 import json
 import os
-import pathlib
 import re
 import subprocess
 import sys
@@ -19,9 +18,9 @@ from gippo_jax.errors import UserError
 from gippo_jax.sharded_training import ShardedMembers, check_divisible
 from gippo_jax.sharding import spread
 from gippo_jax.training import Members
+from tests.commands import CONFIG, ROOT, check_error, command, environment_of, execute
 from tests.gippo_jax.test_training import config_of
 
-ROOT = pathlib.Path(__file__).parents[2]
 ENV = envs.make("point_mass", dimension=2, episode_length=5)
 EPOCHS = 3
 
@@ -145,31 +144,15 @@ def test_without_a_mesh_nothing_is_asked_for():
 
 
 def test_the_command_shards_environments(tmp_path):
-  config = ROOT / "experiments" / "configs" / "functions.py"
-  environment = {
-    **os.environ,
-    "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
-    "PYTHONPATH": str(ROOT),
-    "JAX_PLATFORMS": "cpu",
-    "XDG_CACHE_HOME": str(tmp_path),
-  }
+  environment = environment_of(tmp_path, JAX_PLATFORMS="cpu", XLA_FLAGS="--xla_force_host_platform_device_count=4")
 
   def run(*arguments):
-    command = [
-      sys.executable,
-      "-m",
-      "gippo_jax.main",
-      f"--config={config}:ackley2",
-      "--config.algorithm=lr",
-      *arguments,
-    ]
-    return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    words = command("gippo_jax.main", f"--config={CONFIG}:ackley2", "--config.algorithm=lr", *arguments)
+    return execute(environment, *words)
 
   common = ("--shard_environments", "--config.num_epochs=3", f"--workdir={tmp_path / 'run'}")
   refused = run(*common, "--config.num_envs=30", "--config.critic.num_minibatches=1")
-  assert refused.returncode == 2
-  assert "config.num_envs: 30" in refused.stderr
-  assert refused.stderr.count("\n") == 1
+  check_error(refused, "config.num_envs: 30")
   assert not (tmp_path / "run").exists()
   process = run(
     *common,

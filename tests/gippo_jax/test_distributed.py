@@ -1,22 +1,19 @@
 """Two processes on this machine as one run, against one process."""
 
 import json
-import os
-import pathlib
 import shutil
 import signal
 import socket
 import subprocess
-import sys
 
 import pytest
 
 from gippo_jax import hosts
 from gippo_jax.hosts import Decision
+from tests.commands import CONFIG, ROOT, command, environment_of
 
-ROOT = pathlib.Path(__file__).parents[2]
 SMALL = (
-  f"--config={ROOT / 'experiments' / 'configs' / 'functions.py'}:ackley2",
+  f"--config={CONFIG}:ackley2",
   "--config.num_envs=8",
   "--config.critic.num_minibatches=1",
   "--config.critic.num_iterations=1",
@@ -29,16 +26,9 @@ SHAC = (*SMALL, "--config.algorithm=shac", "--config.num_epochs=2")
 
 def start(cache, workdir, *arguments):
   """A process with one device, in 64 bits: what remains of a difference is the order of sums."""
-  environment = {
-    **os.environ,
-    "PYTHONPATH": str(ROOT),
-    "JAX_PLATFORMS": "cpu",
-    "JAX_ENABLE_X64": "1",
-    "XDG_CACHE_HOME": str(cache),
-  }
-  environment.pop("XLA_FLAGS", None)
-  command = [sys.executable, "-m", "gippo_jax.main", *arguments, f"--workdir={workdir}"]
-  return subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+  environment = environment_of(cache, JAX_PLATFORMS="cpu", JAX_ENABLE_X64="1")
+  words = command("gippo_jax.main", *arguments, f"--workdir={workdir}")
+  return subprocess.Popen(words, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def start_pair(cache, workdir, arguments, other_arguments=None):

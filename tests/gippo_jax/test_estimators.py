@@ -68,10 +68,14 @@ def test_the_rp_gradient_is_that_of_the_return(probe):
   def loss(flat):
     return rp_loss(config, rollout.collect(env, networks, config, state, unravel(flat), noise)[1])
 
-  _, window, return_gradient, _ = collect_with_return_gradient(env, networks, config, state, noise)
-  arguments = (window.observation, window.noise, return_gradient)
-  gradient = ravel_pytree(jax.grad(lambda actor: reparameterized_loss(networks, actor, *arguments))(state.actor))[0]
-  gradient = gradient / jnp.sum(window.segment_start)
+  @jax.jit
+  def estimate(actor):
+    _, window, return_gradient, _ = collect_with_return_gradient(env, networks, config, state, noise)
+    arguments = (window.observation, window.noise, return_gradient)
+    gradient = jax.grad(lambda actor: reparameterized_loss(networks, actor, *arguments))(actor)
+    return ravel_pytree(gradient)[0] / jnp.sum(window.segment_start)
+
+  gradient = estimate(state.actor)
   chosen = np.random.default_rng(1).choice(flat.size, 12, replace=False)
   step = 1e-6
   differences = [(loss(flat.at[i].add(step)) - loss(flat.at[i].add(-step))) / (2 * step) for i in chosen]
@@ -166,8 +170,9 @@ def test_single_sample_gradients_average_to_the_whole_and_show_its_variance():
   def loss(actor):
     return rp_loss(config, rollout.collect(env, networks, config, state, actor, noise)[1])
 
-  np.testing.assert_allclose(rp.loss, loss(state.actor), rtol=1e-10)
-  np.testing.assert_allclose(rp.gradient, ravel_pytree(jax.grad(loss)(state.actor))[0], rtol=1e-8, atol=1e-10)
+  value, gradient = jax.jit(jax.value_and_grad(loss))(state.actor)
+  np.testing.assert_allclose(rp.loss, value, rtol=1e-10)
+  np.testing.assert_allclose(rp.gradient, ravel_pytree(gradient)[0], rtol=1e-8, atol=1e-10)
 
   # By hand: each segment alone, each sample alone.
   def segment_loss(actor, t, n):

@@ -5,41 +5,22 @@ import json
 import re
 import signal
 import subprocess
-import sys
 
 import pytest
 
 from gippo_jax.trained import load
-from tests.gippo_jax.test_main import CONFIG, ROOT, SMALL, check_error, environment, snapshot
-
-__all__ = ["environment"]  # the fixture
+from tests.commands import CONFIG, ROOT, SMALL, check_error, command, snapshot
 
 GRID = "lr.learning_rate=1e-4,1e-2"
 BASE = (f"--config={CONFIG}:dejong1", "--config.algorithm=lr", "--config.num_epochs=60", *SMALL)
 
 
-def command(*arguments, module="gippo_jax.sweep"):
-  return [sys.executable, "-m", module, *arguments]
-
-
-def run(environment, *arguments, module="gippo_jax.sweep"):
-  return subprocess.run(
-    command(*arguments, module=module),
-    env=environment,
-    cwd=ROOT,
-    capture_output=True,
-    text=True,
-    timeout=300,
-    check=False,
-  )
-
-
 @pytest.fixture(scope="module")
-def finished(environment, tmp_path_factory):
+def finished(run, tmp_path_factory):
   """Two settings with two seeds each, in two chunks: folder, arguments and process."""
   arguments = (*BASE, "--config.num_seeds=2", f"--grid={GRID}", "--members-per-chunk=2")
   folder = tmp_path_factory.mktemp("sweeps") / "dejong1"
-  return folder, arguments, run(environment, *arguments, f"--workdir={folder}")
+  return folder, arguments, run("gippo_jax.sweep", *arguments, f"--workdir={folder}")
 
 
 def results_of(folder):
@@ -79,22 +60,22 @@ def test_a_sweep_leaves_its_files(finished):
     assert (member / "learning_curve.png").exists() == (row["member"] == results["best"]["member"])
 
 
-def test_a_finished_sweep_is_left_alone(finished, environment):
+def test_a_finished_sweep_is_left_alone(finished, run):
   folder, arguments, _ = finished
   before = {path: stamp for path, stamp in snapshot(folder / "members").items() if path.is_file()}
-  process = run(environment, *arguments, f"--workdir={folder}", "--criterion=final_return")
+  process = run("gippo_jax.sweep", *arguments, f"--workdir={folder}", "--criterion=final_return")
   assert process.returncode == 0, process.stderr
   assert "nothing to train" in process.stdout
   assert before.items() <= snapshot(folder / "members").items()
   assert results_of(folder)["criterion"] == "final_return"
 
 
-def test_other_commands_work_on_a_member(finished, environment):
+def test_other_commands_work_on_a_member(finished, run):
   folder, _, _ = finished
   member = folder / "members" / results_of(folder)["members"][3]["folder"]
   same = (*BASE, "--config.lr.learning_rate=1e-2", "--config.seed=2")
   for arguments in ((), same):
-    process = run(environment, *arguments, f"--workdir={member}", module="gippo_jax.main")
+    process = run("gippo_jax.main", *arguments, f"--workdir={member}")
     assert process.returncode == 0, process.stderr
     assert "holds this run, finished; nothing to do" in process.stdout
   _, config, policy, seed = load(str(member), None, best=True)
@@ -104,36 +85,41 @@ def test_other_commands_work_on_a_member(finished, environment):
 
 
 @pytest.mark.slow
-def test_a_member_equals_the_same_configuration_run_alone_in_float32(finished, environment, tmp_path):
+def test_a_member_equals_the_same_configuration_run_alone_in_float32(finished, run, tmp_path):
   """Bit for bit, where the members of a device run one after the other."""
   row = results_of(finished[0])["members"][3]
   alone = (*BASE, "--config.lr.learning_rate=1e-2", "--config.seed=2", f"--workdir={tmp_path}")
-  process = run(environment, *alone, module="gippo_jax.main")
+  process = run("gippo_jax.main", *alone)
   assert process.returncode == 0, process.stderr
   assert json.loads((tmp_path / "summary.json").read_text())["best_return"] == [row["best_return"]]
 
 
-def test_shards_make_the_sweep_together(finished, environment, tmp_path):
+def test_shards_make_the_sweep_together(finished, run, tmp_path):
   whole, arguments, _ = finished
   arguments = (*arguments, f"--workdir={tmp_path}")
-  first = run(environment, *arguments, "--shard=0/2")
+  first = run("gippo_jax.sweep", *arguments, "--shard=0/2")
   assert first.returncode == 0, first.stderr
   assert results_of(tmp_path)["status"] == "running"
   assert [row["status"] for row in results_of(tmp_path)["members"]] == ["finished", "not done"] * 2
-  second = run(environment, *arguments, "--shard=1/2")
+  second = run("gippo_jax.sweep", *arguments, "--shard=1/2")
   assert second.returncode == 0, second.stderr
   assert results_of(tmp_path)["status"] == "finished"
   assert [row["best_return"] for row in results_of(tmp_path)["members"]] == [
     row["best_return"] for row in results_of(whole)["members"]
   ]
-  check_error(run(environment, *arguments, "--shard=2/2"), ["--shard", "'2/2'"])
+  check_error(run("gippo_jax.sweep", *arguments, "--shard=2/2"), "--shard", "'2/2'")
 
 
-def test_a_killed_sweep_loses_nothing_but_the_current_chunk(finished, environment, tmp_path):
+def test_a_killed_sweep_loses_nothing_but_the_current_chunk(finished, run, environment, tmp_path):
   whole, arguments, _ = finished
   arguments = (*arguments, f"--workdir={tmp_path}")
   process = subprocess.Popen(
-    command(*arguments), env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    command("gippo_jax.sweep", *arguments),
+    env=environment,
+    cwd=ROOT,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.DEVNULL,
+    text=True,
   )
   for line in process.stdout:
     if line.startswith("chunk 2 of 2"):
@@ -143,7 +129,7 @@ def test_a_killed_sweep_loses_nothing_but_the_current_chunk(finished, environmen
   first = snapshot(tmp_path / "members")
   assert len([path for path in first if path.name == "summary.json"]) == 2
   assert results_of(tmp_path)["status"] == "running"
-  resumed = run(environment, *arguments)
+  resumed = run("gippo_jax.sweep", *arguments)
   assert resumed.returncode == 0, resumed.stderr
   assert "2 members, 2 done before; 1 chunk of at most 2" in resumed.stdout
   after = snapshot(tmp_path / "members")
@@ -166,10 +152,10 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD, ids=str)
-def test_bad_input_ends_in_one_line_before_anything_is_trained(finished, environment, tmp_path, case):
+def test_bad_input_ends_in_one_line_before_anything_is_trained(finished, run, tmp_path, case):
   arguments, words = BAD[case]
   folder = finished[0] if case == "another sweep" else tmp_path / "sweep"
   before = snapshot(folder)
-  check_error(run(environment, *BASE, *arguments, f"--workdir={folder}"), (words,))
+  check_error(run("gippo_jax.sweep", *BASE, *arguments, f"--workdir={folder}"), words)
   assert snapshot(folder) == before
   assert folder.exists() == (case == "another sweep")

@@ -31,12 +31,11 @@ def config_of(algorithm):
   )
 
 
-# RP and PE differ from SHAC in how they weigh a window, LR+RP is made of the two, and PPO is a part of GI-PPO:
-# `make test-slow` has them.
-SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("rp", "ppo", "lrp", "pe")]
+# GI-PPO has every part that could tell members apart; `make test-slow` has the other algorithms.
+NAMES = ["gippo", *(pytest.param(name, marks=pytest.mark.slow) for name in ALGORITHMS if name != "gippo")]
 
 
-@pytest.fixture(scope="module", params=["lr", "shac", "gippo", *SLOW])
+@pytest.fixture(scope="module", params=NAMES)
 def case(request):
   """A configuration, and the function that trains one member alone."""
   config = config_of(request.param)
@@ -147,7 +146,7 @@ class BreaksOnce:
     )
 
 
-@pytest.mark.parametrize("algorithm", ["lr", "shac", "gippo", *SLOW])
+@pytest.mark.parametrize("algorithm", NAMES)
 def test_training_recovers_from_an_episode_that_ends_in_nan(algorithm):
   config = config_of(algorithm).replace(num_epochs=40, num_envs=8)
   state, metrics = jax.jit(lambda key: train(BreaksOnce(), config, key, 40))(jax.random.key(1))

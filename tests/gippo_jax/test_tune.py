@@ -2,11 +2,7 @@
 
 import csv
 import json
-import os
 import pathlib
-import shlex
-import subprocess
-import sys
 
 import jax
 import numpy as np
@@ -26,8 +22,8 @@ from gippo_jax.tune.results import best_trial
 from gippo_jax.tune.space import PAPER_SPACE, Space
 from gippo_jax.tune.study import Options, make_programs, num_finished, open_study, tune
 from gippo_jax.workdir import Workdir
+from tests.commands import ROOT
 
-ROOT = pathlib.Path(__file__).parents[2]
 RATE = """
 def get_space(trial):
   return {"lr.learning_rate": trial.suggest_float("rate", 1e-6, 1e-1, log=True)}
@@ -284,71 +280,3 @@ def test_the_spaces_of_the_package_are_allowed():
   tuned_config = space.apply(parse(config), space.draw(trial)).config
   assert (tuned_config.ppo.rate_schedule, tuned_config.ppo.kl_threshold) == ("adaptive_kl", 0.015)
   assert (tuned_config.alpha.update_factor, tuned_config.alpha.num_steps) == (1.02, 16)
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-  environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path_factory.mktemp("cache")), "PYTHONPATH": str(ROOT)}
-  environment["XLA_FLAGS"] = "--xla_backend_optimization_level=0"  # nothing here runs as long as it compiles
-
-  def run(*command):
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
-
-  return run
-
-
-PRINT_CONFIGURATION = """
-import json, sys
-from absl import flags
-from gippo_jax import command_line, main, parsing
-command_line.parse_flags(sys.argv)
-print(json.dumps(parsing.parse(flags.FLAGS.config).to_dict()))
-"""
-
-
-def test_the_command_tunes_and_says_how_to_train_the_best(run, tmp_path):
-  space = space_of(tmp_path, RATE_AND_PASSES).path
-  small = ("--config.algorithm=lr", "--config.num_epochs=8", "--config.actor.units=(4,)", "--config.critic.units=(4,)")
-  arguments = ("--config=experiments/configs/functions.py:dejong1", *small, f"--space={space}", "--batch=1")
-  command = (sys.executable, "-m", "gippo_jax.tune", *arguments, f"--workdir={tmp_path / 'study'}")
-  process = run(*command, "--trials=1")
-  assert process.returncode == 0, process.stderr
-  assert "finished: 1 trials; the best is trial 0" in process.stdout
-  again = run(*command, "--trials=1")
-  assert again.returncode == 0
-  assert "holds 1 finished trials; nothing to do" in again.stdout
-  (line,) = [line for line in again.stdout.splitlines() if line.startswith("python -m gippo_jax.main")]
-  trained = json.loads(run(sys.executable, "-c", PRINT_CONFIGURATION, *shlex.split(line)[3:]).stdout)
-  tuned_with = json.loads((tmp_path / "study" / "config.json").read_text())
-  best = json.loads((tmp_path / "study" / "best.json").read_text())["parameters"]
-  tuned_with["lr"]["learning_rate"] = best["lr.learning_rate"]
-  tuned_with["critic"]["num_iterations"] = best["critic.num_iterations"]
-  del tuned_with["tune"]
-  assert trained == tuned_with
-
-
-@pytest.mark.parametrize(
-  ("arguments", "words"),
-  [
-    (("--trials=0",), "--trials"),
-    (("--config.algorithm=ppo",), "--space is missing"),
-  ],
-)
-def test_bad_commands_end_in_one_line(run, tmp_path, arguments, words):
-  workdir = tmp_path / "study"
-  config = "--config=experiments/configs/functions.py:dejong1"
-  process = run(sys.executable, "-m", "gippo_jax.tune", config, *arguments, f"--workdir={workdir}")
-  check_error(process, words)
-  assert not workdir.exists()
-
-
-def test_without_optuna_it_says_what_to_install(run):
-  code = "import runpy, sys; sys.modules['optuna'] = None; runpy.run_module('gippo_jax.tune', run_name='__main__')"
-  process = run(sys.executable, "-c", code, "--config=experiments/configs/functions.py:dejong1")
-  check_error(process, 'pip install "gippo_jax[tune]"')
-
-
-def check_error(process, words):
-  assert process.returncode == 2, process.stdout + process.stderr
-  assert process.stderr.count("\n") == 1
-  assert words in process.stderr

@@ -1,0 +1,42 @@
+"""Commands as a user runs them, in processes of their own."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).parents[1]
+CONFIG = ROOT / "experiments" / "configs" / "functions.py"
+SMALL = ("--config.actor.units=(8,)", "--config.critic.units=(8,)", "--config.critic.num_iterations=2")
+
+
+def environment_of(cache, **variables):
+  """Environment variables of a command that runs the package as it lies here.
+
+  Args:
+    cache: Folder of the compiled programs.
+    **variables: Further variables.
+  """
+  return {**os.environ, "XDG_CACHE_HOME": str(cache), "PYTHONPATH": str(ROOT), **variables}
+
+
+def command(module, *arguments):
+  return [sys.executable, "-m", module, *arguments]
+
+
+def execute(environment, *words):
+  return subprocess.run(words, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+
+
+def check_error(process, *words):
+  """A user's error is one line that says all of `words`."""
+  assert process.returncode == 2, process.stdout + process.stderr
+  assert process.stderr.count("\n") == 1
+  assert "Traceback" not in process.stderr
+  for word in words:
+    assert word in process.stderr
+
+
+def snapshot(folder):
+  """When each file was written, and its size."""
+  return {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in sorted(folder.rglob("*"))}
