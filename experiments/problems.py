@@ -121,13 +121,10 @@ TRAFFIC = {
 
 # Paper: figures of the physics runs, on another simulator; the digits are from the authors' result files.
 # The paper's RP is SHAC there.
+_PAPER_CARTPOLE = {"lr": -1350.8, "shac": -495.76, "ppo": -1093.6, "pe": -1275.0, "gippo": -509.32}
 PHYSICS = {
-  "cartpole": Problem(
-    "Cart-pole swing-up",
-    "cartpole",
-    {"lr": -1350.8, "shac": -495.76, "ppo": -1093.6, "pe": -1275.0, "gippo": -509.32},
-    {},
-  ),
+  "cartpole": Problem("Cart-pole swing-up", "cartpole", _PAPER_CARTPOLE, {}),
+  "cartpole_spring": Problem("Cart-pole swing-up, Brax", "cartpole,spring", _PAPER_CARTPOLE, {}),
   "hopper": Problem(
     "Hopper", "hopper", {"lr": 4084.0, "shac": 5176.0, "ppo": 4452.2, "pe": 431.68, "gippo": 4776.8}, {}
   ),
@@ -161,6 +158,7 @@ _PHYSICS_PRESETS = {
   # What two CPU cores do within 90 minutes.
   "cpu": {
     "cartpole": Budget(5, 1.0),
+    "cartpole_spring": Budget(5, 1.0),
     "hopper": Budget(3, 0.15, (("num_envs", 64),)),
     "ant": Budget(3, 0.15),
   },
