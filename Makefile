@@ -48,6 +48,7 @@ cartpole: $(INSTALLED)
 physics-table: $(INSTALLED)
 	$(RUN) -m experiments.table physics --preset=cpu --out=runs/table_physics --docs=docs
 	$(RUN) -m experiments.figures physics --runs=runs/table_physics --out=docs/images
+	$(RUN) -m experiments.cartpole_upright --runs=runs/table_physics --docs=docs
 	$(RUN) -m experiments.gradients physics --docs=docs
 	$(RUN) -m gippo_jax.render --workdir=runs/table_physics/cartpole_gippo --out=docs/images/cartpole.gif
 	$(RUN) -m gippo_jax.render --workdir=runs/table_physics/ant_gippo --out=docs/images/ant.gif

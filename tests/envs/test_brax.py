@@ -13,6 +13,7 @@ from envs.linear_quadratic import LinearQuadratic
 from envs.point_mass import PointMass
 from gippo_jax.differentiability import probe_gradients
 from gippo_jax.errors import UserError
+from tests.envs.test_wrappers import Scripted
 from tests.stepping import GRADIENT_CONFIG, check_gradient, run, total_reward
 
 
@@ -239,28 +240,9 @@ def test_our_environment_as_a_brax_environment_and_back(env):
   np.testing.assert_allclose(gradients[1], gradients[0], rtol=1e-12)
 
 
-@dataclasses.dataclass(frozen=True)
-class EndsTwice:
-  """Terminates where the first action is positive, truncates where the second is."""
-
-  observation_size = 1
-  action_size = 2
-  episode_length = 10
-  differentiable = False
-
-  def reset(self, key):
-    del key
-    zero = jnp.zeros(())
-    return envs.State(physics=zero, obs=zero[None], reward=zero, terminated=zero, truncated=zero)
-
-  def step(self, state, action):
-    terminated, truncated = (action > 0.0).astype(float)
-    return state.replace(terminated=terminated, truncated=truncated)
-
-
 @pytest.mark.parametrize("ends", [(0, 0), (1, 0), (0, 1)])
 def test_both_kinds_of_ends_survive_the_way_to_brax_and_back(ends):
-  env = envs.from_brax(envs.to_brax(EndsTwice()))
+  env = envs.from_brax(envs.to_brax(Scripted()))
   state = env.step(env.reset(jax.random.key(0)), jnp.asarray(ends, float))
   assert (state.terminated, state.truncated) == ends
 
