@@ -15,7 +15,7 @@ from gippo_jax.training import Members, member_devices
 
 _LEAST_TRIAL_SECONDS = 0.3
 # How many times a trial's cost the sweep must last. The cost is guessed from the first program's compilation, which may
-# have come from the cache, and on most problems the first program wins.
+# have come from the cache, and in the sweep that docs/performance.md tells of the first program won.
 _WORTH = 40
 
 
