@@ -26,7 +26,7 @@ format: $(INSTALLED)
 
 # Three values of alpha with four seeds each, side by side, and what docs/sweeps.md says of them.
 sweep: $(INSTALLED)
-	$(RUN) -m gippo_jax.sweep --config=experiments/configs/functions.py:dejong1 --config.num_seeds=4 \
+	$(RUN) -m gippo_jax sweep --config=experiments/configs/functions.py:dejong1 --config.num_seeds=4 \
 	  --grid="alpha.initial=1e-5,1e-4,1e-3" --workdir=runs/sweep_dejong1
 
 # The paper's Table 1 and its figures: every number and picture of docs/results.md, and the README's.
@@ -37,29 +37,29 @@ table1: $(INSTALLED)
 # Trains the pace car among four vehicles on two lanes and writes the page that shows it.
 traffic: $(INSTALLED)
 	$(RUN) -m gippo_jax.main --config=experiments/configs/traffic.py:pace_car_2 --workdir=runs/pace_car_2
-	$(RUN) -m gippo_jax.render --workdir=runs/pace_car_2 --out=runs/pace_car_2/rollout.html
+	$(RUN) -m gippo_jax render --workdir=runs/pace_car_2 --out=runs/pace_car_2/rollout.html
 
 # Trains the cart-pole swing-up by GI-PPO and writes the page that shows it.
 cartpole: $(INSTALLED)
 	$(RUN) -m gippo_jax.main --config=experiments/configs/physics.py:cartpole --workdir=runs/cartpole
-	$(RUN) -m gippo_jax.render --workdir=runs/cartpole --out=runs/cartpole/rollout.html
+	$(RUN) -m gippo_jax render --workdir=runs/cartpole --out=runs/cartpole/rollout.html
 
 # The physics table (within 90 minutes on two cores), its figures, and how the gradients behave.
 physics-table: $(INSTALLED)
 	$(RUN) -m experiments.table physics --preset=cpu --out=runs/table_physics --docs=docs
 	$(RUN) -m experiments.figures physics --runs=runs/table_physics --out=docs/images
-	$(RUN) -m experiments.cartpole_upright --runs=runs/table_physics --docs=docs
+	$(RUN) -m experiments.measurements.cartpole_upright --runs=runs/table_physics --docs=docs
 	$(RUN) -m experiments.gradients physics --docs=docs
-	$(RUN) -m gippo_jax.render --workdir=runs/table_physics/cartpole_gippo --out=docs/images/cartpole.gif
-	$(RUN) -m gippo_jax.render --workdir=runs/table_physics/ant_gippo --out=docs/images/ant.gif
+	$(RUN) -m gippo_jax render --workdir=runs/table_physics/cartpole_gippo --out=docs/images/cartpole.gif
+	$(RUN) -m gippo_jax render --workdir=runs/table_physics/ant_gippo --out=docs/images/ant.gif
 
 # The paper's traffic table (about an hour on two cores), its figures, and the quality of the gradients.
 traffic-table: $(INSTALLED)
 	$(RUN) -m experiments.table traffic --preset=paper --out=runs/table_traffic --docs=docs
 	$(RUN) -m experiments.figures traffic --runs=runs/table_traffic --out=docs/images
 	$(RUN) -m experiments.gradients traffic --docs=docs
-	$(RUN) -m gippo_jax.render --workdir=runs/table_traffic/pace_car_2_gippo --out=docs/images/pace_car_2.gif
-	$(RUN) -m gippo_jax.render --workdir=runs/table_traffic/pace_car_2_gippo --out=docs/images/pace_car_2.png
+	$(RUN) -m gippo_jax render --workdir=runs/table_traffic/pace_car_2_gippo --out=docs/images/pace_car_2.gif
+	$(RUN) -m gippo_jax render --workdir=runs/table_traffic/pace_car_2_gippo --out=docs/images/pace_car_2.png
 
 # Every number of docs/performance.md.
 benchmark: $(INSTALLED)

@@ -3,15 +3,15 @@
 import dataclasses
 from typing import Any
 
-from envs import adapters
-from envs.adapters import from_brax, from_gymnax, from_playground, to_brax
-from envs.base import Environment, State
-from envs.functions import FUNCTIONS, FunctionOptimization
-from envs.linear_quadratic import LinearQuadratic
-from envs.physics import Ant, Cartpole, CartpoleSwingUp, HalfCheetah, Hopper, Humanoid, Walker2d
-from envs.point_mass import PointMass
-from envs.traffic import PaceCar, Ring
-from envs.wrappers import vectorize
+from gippo_jax.envs import adapters
+from gippo_jax.envs.adapters import from_brax, from_gymnax, from_playground, to_brax
+from gippo_jax.envs.base import Environment, State
+from gippo_jax.envs.functions import FUNCTIONS, FunctionOptimization
+from gippo_jax.envs.linear_quadratic import LinearQuadratic
+from gippo_jax.envs.physics import Ant, Cartpole, CartpoleSwingUp, HalfCheetah, Hopper, Humanoid, Walker2d
+from gippo_jax.envs.point_mass import PointMass
+from gippo_jax.envs.traffic import PaceCar, Ring
+from gippo_jax.envs.wrappers import vectorize
 
 __all__ = [
   "Environment",

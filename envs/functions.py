@@ -14,7 +14,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from envs.base import State, require_positive_integer
+from gippo_jax.envs.base import State, require_positive_integer
 
 Array = jax.Array
 

@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from envs.base import State, require_positive_integer
+from gippo_jax.envs.base import State, require_positive_integer
 
 
 @dataclasses.dataclass(frozen=True)

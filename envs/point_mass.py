@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from envs.base import State, require_positive_integer
+from gippo_jax.envs.base import State, require_positive_integer
 
 _START_POSITION = (0.8, -0.6, 0.4)
 _START_VELOCITY = (0.62, -0.2, 0.1)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from envs.base import Trajectory
+from gippo_jax.envs.base import Trajectory
 
 Scene = dict[str, Any]
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from envs.base import Environment, State
+from gippo_jax.envs.base import Environment, State
 
 
 @struct.dataclass

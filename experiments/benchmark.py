@@ -20,10 +20,10 @@ from absl import flags
 from rich.console import Console
 from rich.table import Table
 
-from experiments.documents import replace_block
-from experiments.problems import FAMILIES, FUNCTIONS
+from gippo_jax.cli.train import console
 from gippo_jax.errors import UserError
-from gippo_jax.main import console
+from gippo_jax.experiments.tables.documents import replace_block
+from gippo_jax.experiments.tables.problems import FAMILIES, FUNCTIONS
 
 _OUT = flags.DEFINE_string("out", None, "File for the figures as JSON.")
 _TABLE = flags.DEFINE_string("table", None, "Folder, not there yet, in which the timed table is kept.")

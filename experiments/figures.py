@@ -9,12 +9,12 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from experiments.documents import save_figure
-from experiments.figure_alpha_policies import draw_alpha_policies
-from experiments.figure_curves import draw_alpha, draw_learning_curves, runs_of
-from experiments.problems import FAMILIES
+from gippo_jax.cli.train import console
 from gippo_jax.errors import UserError
-from gippo_jax.main import console
+from gippo_jax.experiments.tables.documents import save_figure
+from gippo_jax.experiments.tables.figure_alpha_policies import draw_alpha_policies
+from gippo_jax.experiments.tables.figure_curves import draw_alpha, draw_learning_curves, runs_of
+from gippo_jax.experiments.tables.problems import FAMILIES
 
 _OUT = flags.DEFINE_string("out", "runs/figures", "Folder for the pictures.")
 _RUNS = flags.DEFINE_string(

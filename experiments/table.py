@@ -17,15 +17,15 @@ from typing import Any, NamedTuple
 from absl import flags
 from rich.console import Console
 
-from experiments import table_text
-from experiments.documents import has_block, replace_block
-from experiments.problems import FAMILIES, Family, Preset
-from experiments.results import Cell, Results, cell_of, compare_with_paper, improvements
-from experiments.table_progress import TableProgress
+from gippo_jax.cli.train import configure_jax, console
 from gippo_jax.errors import UserError
-from gippo_jax.main import configure_jax, console
+from gippo_jax.experiments.tables import text as table_text
+from gippo_jax.experiments.tables.documents import has_block, replace_block
+from gippo_jax.experiments.tables.problems import FAMILIES, Family, Preset
+from gippo_jax.experiments.tables.progress import TableProgress
+from gippo_jax.experiments.tables.results import Cell, Results, cell_of, compare_with_paper, improvements
 from gippo_jax.parsing import Experiment, parse
-from gippo_jax.workdir import Workdir, write_json, write_text
+from gippo_jax.runs.workdir import Workdir, write_json, write_text
 
 _PRESET = flags.DEFINE_string(
   "preset", "quick", "quick: a first look; paper: the paper's budget; physics also cpu: 90 minutes on two cores."
@@ -108,8 +108,8 @@ def train(pair: Pair, progress: TableProgress) -> dict[str, Any]:
   finished = pair.workdir.finished_summary()
   if finished:
     return finished
-  import envs
-  from gippo_jax.runner import run
+  from gippo_jax import envs
+  from gippo_jax.runs.runner import run
 
   pair.workdir.open(pair.experiment.to_dict())
   return run(pair.experiment, envs.make(**pair.experiment.env), pair.workdir, progress.of_run(pair.name))

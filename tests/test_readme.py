@@ -3,7 +3,7 @@
 import pathlib
 import re
 
-from gippo_jax.configuration_page import page
+from gippo_jax.cli.configuration_page import page
 
 ROOT = pathlib.Path(__file__).parents[1]
 

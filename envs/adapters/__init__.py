@@ -6,11 +6,11 @@ No package is imported before an environment of its is asked for. Its own automa
 
 from typing import Any
 
-from envs.adapters.brax_envs import from_brax, make_brax
-from envs.adapters.export import to_brax
-from envs.adapters.gymnax_envs import from_gymnax
-from envs.adapters.playground_envs import from_playground
-from envs.base import Environment
+from gippo_jax.envs.adapters.brax_envs import from_brax, make_brax
+from gippo_jax.envs.adapters.export import to_brax
+from gippo_jax.envs.adapters.gymnax_envs import from_gymnax
+from gippo_jax.envs.adapters.playground_envs import from_playground
+from gippo_jax.envs.base import Environment
 
 __all__ = ["SUITES", "from_brax", "from_gymnax", "from_playground", "make", "to_brax"]
 

@@ -3,10 +3,10 @@
 import inspect
 from typing import Any
 
-from envs.adapters.common import require_known_name, require_known_parameters
-from envs.adapters.simulator import Simulator
-from envs.base import require_choice, require_positive_integer
-from envs.third_party import quiet_brax
+from gippo_jax.envs.adapters.common import require_known_name, require_known_parameters
+from gippo_jax.envs.adapters.simulator import Simulator
+from gippo_jax.envs.base import require_choice, require_positive_integer
+from gippo_jax.envs.third_party import quiet_brax
 
 _BACKENDS = ("spring", "generalized", "positional", "mjx")
 # Brax has written this one for a single backend.

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from brax import envs as brax_envs
 
-from envs.base import Environment, State
+from gippo_jax.envs.base import Environment, State
 
 
 class BraxEnvironment(brax_envs.Env):

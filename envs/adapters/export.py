@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from envs.base import Environment
+from gippo_jax.envs.base import Environment
 
 
 def to_brax(env: Environment) -> Any:
@@ -18,6 +18,6 @@ def to_brax(env: Environment) -> Any:
   Returns:
     The Brax environment, without time limit.
   """
-  from envs.adapters.brax_export import BraxEnvironment  # Brax takes seconds to import
+  from gippo_jax.envs.adapters.brax_export import BraxEnvironment  # Brax takes seconds to import
 
   return BraxEnvironment(env)

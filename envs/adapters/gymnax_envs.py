@@ -9,15 +9,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from envs.adapters.common import (
+from gippo_jax.envs.adapters.common import (
   import_package,
   require_known_name,
   require_known_parameters,
   settle,
   to_scalar,
 )
-from envs.base import State, require_positive_integer
-from envs.third_party import standard_promotion
+from gippo_jax.envs.base import State, require_positive_integer
+from gippo_jax.envs.third_party import standard_promotion
 
 
 class GymnaxPhysics(NamedTuple):

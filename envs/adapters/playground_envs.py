@@ -3,9 +3,9 @@
 import subprocess
 from typing import Any
 
-from envs.adapters.common import import_package, require_known_name, require_known_parameters
-from envs.adapters.simulator import Simulator
-from envs.base import require_positive_integer
+from gippo_jax.envs.adapters.common import import_package, require_known_name, require_known_parameters
+from gippo_jax.envs.adapters.simulator import Simulator
+from gippo_jax.envs.base import require_positive_integer
 
 # `action_repeat` is the work of Playground's own wrappers, images need Warp, and Warp has no gradients.
 _NOT_OURS = ("action_repeat", "episode_length", "impl", "vision", "vision_config")

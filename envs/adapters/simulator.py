@@ -8,9 +8,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from envs.adapters.common import settle, to_scalar
-from envs.base import State, require_positive_integer
-from envs.third_party import standard_promotion
+from gippo_jax.envs.adapters.common import settle, to_scalar
+from gippo_jax.envs.base import State, require_positive_integer
+from gippo_jax.envs.third_party import standard_promotion
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from envs.base import State, Trajectory, require_choice, require_positive_integer
-from envs.physics import engine
-from envs.traffic.limits import at_least, at_most
+from gippo_jax.envs.base import State, Trajectory, require_choice, require_positive_integer
+from gippo_jax.envs.physics import engine
+from gippo_jax.envs.traffic.limits import at_least, at_most
 
 Array = jax.Array
 
@@ -97,12 +97,12 @@ class Articulated:
     return jnp.zeros((), bool)
 
   def page(self, trajectory: Trajectory, title: str) -> str:
-    from envs.physics import rendering
+    from gippo_jax.envs.physics import rendering
 
     return rendering.page(self.engine, trajectory, title)
 
   def draw(self, axes: Any, trajectory: Trajectory, step: int) -> None:
-    from envs.physics import rendering
+    from gippo_jax.envs.physics import rendering
 
     rendering.draw(axes, self.engine, trajectory, step)
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from envs.base import State, Trajectory, require_positive_integer, require_positive_real
+from gippo_jax.envs.base import State, Trajectory, require_positive_integer, require_positive_real
 
 GRAVITY = 9.81
 CONTROL_STEP = 1.0 / 60.0
@@ -132,13 +132,13 @@ class Cartpole:
     return kinetic + mass * GRAVITY * length * cosine
 
   def page(self, trajectory: Trajectory, title: str) -> str:
-    from envs import viewer
-    from envs.physics import cartpole_rendering
+    from gippo_jax.envs import viewer
+    from gippo_jax.envs.physics import cartpole_rendering
 
     return viewer.page(cartpole_rendering.scene(self, trajectory, title))
 
   def draw(self, axes: Any, trajectory: Trajectory, step: int) -> None:
-    from envs.physics import cartpole_rendering
+    from gippo_jax.envs.physics import cartpole_rendering
 
     cartpole_rendering.draw(self, axes, trajectory, step)
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from envs.base import Trajectory
-from envs.physics.cartpole import CONTROL_STEP, Cartpole, wrap_angle
-from envs.viewer import Scene, reward_curve, rounded
+from gippo_jax.envs.base import Trajectory
+from gippo_jax.envs.physics.cartpole import CONTROL_STEP, Cartpole, wrap_angle
+from gippo_jax.envs.viewer import Scene, reward_curve, rounded
 
 _CART, _POLE = "#0072B2", "#D55E00"
 

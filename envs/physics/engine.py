@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from envs.third_party import quiet_brax, standard_promotion
+from gippo_jax.envs.third_party import quiet_brax, standard_promotion
 
 Array = jax.Array
 

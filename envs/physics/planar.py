@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from envs.physics.articulated import Articulated, height_reward, uniform_start
-from envs.physics.engine import Model
+from gippo_jax.envs.physics.articulated import Articulated, height_reward, uniform_start
+from gippo_jax.envs.physics.engine import Model
 
 Array = jax.Array
 

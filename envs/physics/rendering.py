@@ -7,8 +7,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from envs.base import Trajectory
-from envs.physics.engine import CONTROL_STEP, Engine
+from gippo_jax.envs.base import Trajectory
+from gippo_jax.envs.physics.engine import CONTROL_STEP, Engine
 
 _MOST_FRAMES = 500
 _PLANE, _SPHERE, _CAPSULE, _BOX = 0, 2, 3, 6

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from envs.traffic.limits import at_least, at_most
+from gippo_jax.envs.traffic.limits import at_least, at_most
 
 Array = jax.Array
 

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from envs.traffic.limits import at_least
+from gippo_jax.envs.traffic.limits import at_least
 
 Array = jax.Array
 

@@ -12,11 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from envs.base import State, Trajectory, require_choice, require_positive_integer, require_positive_real
-from envs.traffic import idm, road
-from envs.traffic.bicycle import MAX_ACCELERATION, MAX_STEERING, Bicycle, bicycle_step
-from envs.traffic.idm import IDMParameters
-from envs.traffic.limits import at_most, usable_action
+from gippo_jax.envs.base import State, Trajectory, require_choice, require_positive_integer, require_positive_real
+from gippo_jax.envs.traffic import idm, road
+from gippo_jax.envs.traffic.bicycle import MAX_ACCELERATION, MAX_STEERING, Bicycle, bicycle_step
+from gippo_jax.envs.traffic.idm import IDMParameters
+from gippo_jax.envs.traffic.limits import at_most, usable_action
 
 Array = jax.Array
 
@@ -250,12 +250,12 @@ class PaceCar:
     )
 
   def page(self, trajectory: Trajectory, title: str) -> str:
-    from envs import viewer
-    from envs.traffic import rendering
+    from gippo_jax.envs import viewer
+    from gippo_jax.envs.traffic import rendering
 
     return viewer.page(rendering.pace_car_scene(self, trajectory, title))
 
   def draw(self, axes: Any, trajectory: Trajectory, step: int) -> None:
-    from envs.traffic import rendering
+    from gippo_jax.envs.traffic import rendering
 
     rendering.draw(axes, rendering.pace_car_scene(self, trajectory, ""), step)

@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from envs.base import Trajectory
-from envs.traffic import idm, road
-from envs.traffic.pace_car import TARGET_SPEED, PaceCar
-from envs.traffic.ring import VEHICLE_LENGTH, Ring
-from envs.viewer import Scene, reward_curve, rounded
+from gippo_jax.envs.base import Trajectory
+from gippo_jax.envs.traffic import idm, road
+from gippo_jax.envs.traffic.pace_car import TARGET_SPEED, PaceCar
+from gippo_jax.envs.traffic.ring import VEHICLE_LENGTH, Ring
+from gippo_jax.envs.viewer import Scene, reward_curve, rounded
 
 _CONTROLLED, _OTHERS = "#D55E00", "#0072B2"
 _FAILURES = ("collision", "out_of_lane", "too_far", "behind")

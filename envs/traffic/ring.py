@@ -14,10 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from envs.base import State, Trajectory, require_choice, require_positive_integer, require_positive_real
-from envs.traffic import idm
-from envs.traffic.idm import IDMParameters
-from envs.traffic.limits import at_least, usable_action
+from gippo_jax.envs.base import State, Trajectory, require_choice, require_positive_integer, require_positive_real
+from gippo_jax.envs.traffic import idm
+from gippo_jax.envs.traffic.idm import IDMParameters
+from gippo_jax.envs.traffic.limits import at_least, usable_action
 
 Array = jax.Array
 
@@ -184,12 +184,12 @@ class Ring:
     return jnp.stack([physics.speed[0] / SPEED_SCALE, approach / SPEED_SCALE, distance / self.max_circumference])
 
   def page(self, trajectory: Trajectory, title: str) -> str:
-    from envs import viewer
-    from envs.traffic import rendering
+    from gippo_jax.envs import viewer
+    from gippo_jax.envs.traffic import rendering
 
     return viewer.page(rendering.ring_scene(self, trajectory, title))
 
   def draw(self, axes: Any, trajectory: Trajectory, step: int) -> None:
-    from envs.traffic import rendering
+    from gippo_jax.envs.traffic import rendering
 
     rendering.draw(axes, rendering.ring_scene(self, trajectory, ""), step)

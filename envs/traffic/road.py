@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from envs.traffic.limits import at_least
+from gippo_jax.envs.traffic.limits import at_least
 
 Array = jax.Array
 

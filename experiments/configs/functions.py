@@ -8,7 +8,7 @@ import re
 
 from ml_collections import ConfigDict
 
-from envs import FUNCTIONS
+from gippo_jax.envs import FUNCTIONS
 from gippo_jax.errors import UserError
 from gippo_jax.parsing import default_config
 

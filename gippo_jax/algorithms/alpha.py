@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from gippo_jax.config import AlphaConfig
-from gippo_jax.normalization import RunningStatistics, init_statistics
+from gippo_jax.learning.normalization import RunningStatistics, init_statistics
 
 
 @struct.dataclass

@@ -6,15 +6,15 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gippo_jax import rollout
-from gippo_jax.advantages import standardize
 from gippo_jax.config import Config
-from gippo_jax.critic import fit_critic
-from gippo_jax.networks import Networks, make_networks
-from gippo_jax.normalization import init_statistics
-from gippo_jax.optimization import linear_rate, make_optimizer
-from gippo_jax.rollout import Window
-from gippo_jax.state import PolicyState, TrainingState, init_return_tracker
+from gippo_jax.learning import rollout
+from gippo_jax.learning.advantages import standardize
+from gippo_jax.learning.critic import fit_critic
+from gippo_jax.learning.networks import Networks, make_networks
+from gippo_jax.learning.normalization import init_statistics
+from gippo_jax.learning.optimization import linear_rate, make_optimizer
+from gippo_jax.learning.rollout import Window
+from gippo_jax.learning.state import PolicyState, TrainingState, init_return_tracker
 
 Metrics = dict[str, jax.Array]
 

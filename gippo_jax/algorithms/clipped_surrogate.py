@@ -9,11 +9,11 @@ import optax
 from flax import struct
 from jax.flatten_util import ravel_pytree
 
-from gippo_jax import policy
 from gippo_jax.algorithms.base import Metrics, environment_major, policy_advantage
 from gippo_jax.config import Config
-from gippo_jax.networks import Networks
-from gippo_jax.optimization import (
+from gippo_jax.learning import gaussian as policy
+from gippo_jax.learning.networks import Networks
+from gippo_jax.learning.optimization import (
   Attempt,
   Optimizer,
   lowered_rate,
@@ -22,8 +22,8 @@ from gippo_jax.optimization import (
   summarize,
   value_and_flat_gradient,
 )
-from gippo_jax.rollout import Window
-from gippo_jax.sharding import spread
+from gippo_jax.learning.rollout import Window
+from gippo_jax.learning.sharding import spread
 
 # Of the adaptive rate, as in the authors' library (rl_games).
 _RATE_FACTOR = 1.5

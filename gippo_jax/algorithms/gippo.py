@@ -19,7 +19,6 @@ import optax
 from flax import struct
 from jax.flatten_util import ravel_pytree
 
-from gippo_jax import policy
 from gippo_jax.algorithms.alpha import AlphaEvidence, AlphaState, adapt_alpha, init_alpha
 from gippo_jax.algorithms.base import (
   Algorithm,
@@ -32,9 +31,10 @@ from gippo_jax.algorithms.base import (
 )
 from gippo_jax.algorithms.clipped_surrogate import SurrogateState, init_surrogate, minimize_surrogate
 from gippo_jax.config import Config
-from gippo_jax.gradient_health import drop_nonfinite
-from gippo_jax.networks import Networks
-from gippo_jax.optimization import (
+from gippo_jax.learning import gaussian as policy
+from gippo_jax.learning.gradient_health import drop_nonfinite
+from gippo_jax.learning.networks import Networks
+from gippo_jax.learning.optimization import (
   Attempt,
   RetryResult,
   lowered_rate,
@@ -43,8 +43,8 @@ from gippo_jax.optimization import (
   summarize,
   value_and_flat_gradient,
 )
-from gippo_jax.rollout import Window, collect_with_advantage_gradient
-from gippo_jax.sharding import apply_by_environment, spread
+from gippo_jax.learning.rollout import Window, collect_with_advantage_gradient
+from gippo_jax.learning.sharding import apply_by_environment, spread
 
 _LARGEST_LOG_RATIO = 16.0
 _LARGEST_MIXTURE_DISTANCE = 4.0

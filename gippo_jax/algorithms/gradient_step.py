@@ -22,10 +22,10 @@ from gippo_jax.algorithms.base import (
   networks_of,
 )
 from gippo_jax.config import Config
-from gippo_jax.networks import Networks
-from gippo_jax.optimization import linear_rate, make_optimizer
-from gippo_jax.rollout import Window
-from gippo_jax.state import TrainingState
+from gippo_jax.learning.networks import Networks
+from gippo_jax.learning.optimization import linear_rate, make_optimizer
+from gippo_jax.learning.rollout import Window
+from gippo_jax.learning.state import TrainingState
 
 
 class Rates(Protocol):

@@ -5,11 +5,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gippo_jax import policy
 from gippo_jax.algorithms.base import Algorithm, collect, policy_advantage
 from gippo_jax.algorithms.gradient_step import Estimate, gradient_step_algorithm
-from gippo_jax.networks import Networks
-from gippo_jax.optimization import value_and_flat_gradient
+from gippo_jax.learning import gaussian as policy
+from gippo_jax.learning.networks import Networks
+from gippo_jax.learning.optimization import value_and_flat_gradient
 
 
 def lr_loss(

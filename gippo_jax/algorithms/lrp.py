@@ -14,9 +14,9 @@ from gippo_jax.algorithms.gradient_step import Estimate, gradient_step_algorithm
 from gippo_jax.algorithms.lr import lr_loss
 from gippo_jax.algorithms.rp import collect_with_return_gradient, reparameterized_loss, rp_loss
 from gippo_jax.config import Config
-from gippo_jax.networks import Networks
-from gippo_jax.optimization import value_and_flat_gradient
-from gippo_jax.rollout import Window
+from gippo_jax.learning.networks import Networks
+from gippo_jax.learning.optimization import value_and_flat_gradient
+from gippo_jax.learning.rollout import Window
 
 _SMALLEST_VARIANCE = 1e-8
 

@@ -16,11 +16,11 @@ from gippo_jax.algorithms.base import Algorithm, Metrics
 from gippo_jax.algorithms.gradient_step import Estimate, gradient_step_algorithm
 from gippo_jax.algorithms.rp import reparameterized_loss
 from gippo_jax.config import Config
-from gippo_jax.gradient_health import drop_nonfinite
-from gippo_jax.networks import Networks
-from gippo_jax.optimization import value_and_flat_gradient
-from gippo_jax.rollout import Window, collect_with_gradient
-from gippo_jax.state import TrainingState
+from gippo_jax.learning.gradient_health import drop_nonfinite
+from gippo_jax.learning.networks import Networks
+from gippo_jax.learning.optimization import value_and_flat_gradient
+from gippo_jax.learning.rollout import Window, collect_with_gradient
+from gippo_jax.learning.state import TrainingState
 
 
 def collect_with_action_values(

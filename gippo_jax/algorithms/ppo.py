@@ -5,9 +5,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gippo_jax import policy
 from gippo_jax.algorithms.base import Algorithm, begin_epoch, collect, end_epoch, init_state, networks_of
 from gippo_jax.algorithms.clipped_surrogate import init_surrogate, minimize_surrogate
+from gippo_jax.learning import gaussian as policy
 
 _LARGEST_LOG_RATIO = 64.0
 

@@ -8,16 +8,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gippo_jax import policy
-from gippo_jax.advantages import generalized_advantages
 from gippo_jax.algorithms.base import Algorithm, Metrics
 from gippo_jax.algorithms.gradient_step import Estimate, gradient_step_algorithm
 from gippo_jax.config import Config
-from gippo_jax.gradient_health import drop_nonfinite
-from gippo_jax.networks import Networks
-from gippo_jax.optimization import value_and_flat_gradient
-from gippo_jax.rollout import Window, collect_with_gradient
-from gippo_jax.state import TrainingState
+from gippo_jax.learning import gaussian as policy
+from gippo_jax.learning.advantages import generalized_advantages
+from gippo_jax.learning.gradient_health import drop_nonfinite
+from gippo_jax.learning.networks import Networks
+from gippo_jax.learning.optimization import value_and_flat_gradient
+from gippo_jax.learning.rollout import Window, collect_with_gradient
+from gippo_jax.learning.state import TrainingState
 
 
 def bootstrapped_returns(config: Config, window: Window) -> jax.Array:

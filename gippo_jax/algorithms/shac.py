@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from gippo_jax.algorithms.base import Algorithm
 from gippo_jax.algorithms.gradient_step import Estimate, gradient_step_algorithm
 from gippo_jax.algorithms.rp import collect_with_return_gradient, reparameterized_loss, total_return
-from gippo_jax.optimization import value_and_flat_gradient
+from gippo_jax.learning.optimization import value_and_flat_gradient
 
 
 def make(env: Any) -> Algorithm:

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import jax
 
-from envs.base import Environment
-from gippo_jax.runner import chunk_capacity
+from gippo_jax.envs.base import Environment
+from gippo_jax.programs.members import Members, member_devices
+from gippo_jax.runs.runner import chunk_capacity
 from gippo_jax.sweep.plan import Member, stack
-from gippo_jax.training import Members, member_devices
 
 _LEAST_TRIAL_SECONDS = 0.3
 # How many times a trial's cost the sweep must last. The cost is guessed from the first program's compilation, which may

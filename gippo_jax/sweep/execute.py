@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 import jax
 
-import envs
-from gippo_jax.differentiability import probe_gradients
+from gippo_jax import envs
 from gippo_jax.errors import UserError
-from gippo_jax.progress import Progress
-from gippo_jax.runner import train_members
+from gippo_jax.programs.probe import probe_gradients
+from gippo_jax.runs.progress import Progress
+from gippo_jax.runs.runner import train_members
 from gippo_jax.sweep.arrangement import Arranged, arrange
 from gippo_jax.sweep.folder import SweepFolder
 from gippo_jax.sweep.plan import (

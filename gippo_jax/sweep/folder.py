@@ -8,9 +8,9 @@ from typing import Any
 
 from gippo_jax.errors import UserError
 from gippo_jax.parsing import Experiment
+from gippo_jax.runs.workdir import Workdir, write_json
 from gippo_jax.sweep.plan import Member
 from gippo_jax.sweep.space import Assignment
-from gippo_jax.workdir import Workdir, write_json
 
 
 class SweepFolder:

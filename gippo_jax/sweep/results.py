@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from gippo_jax.statistics import bootstrap_interval, interquartile_mean
+from gippo_jax.runs.statistics import bootstrap_interval, interquartile_mean
+from gippo_jax.runs.workdir import write_json, write_text
 from gippo_jax.sweep.folder import SweepFolder
 from gippo_jax.sweep.plan import Member
 from gippo_jax.sweep.space import Assignment
-from gippo_jax.workdir import write_json, write_text
 
 SCORES = ("best_return", "final_return", "evaluation_return", "best_evaluation_return")
 

@@ -9,12 +9,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from gippo_jax import checkpoint as checkpoints
-from gippo_jax.checkpoint import Checkpoint
-from gippo_jax.recording import read_rows, scalars
-from gippo_jax.runner import Outcome
+from gippo_jax.runs import checkpoint as checkpoints
+from gippo_jax.runs.checkpoint import Checkpoint
+from gippo_jax.runs.recording import read_rows, scalars
+from gippo_jax.runs.runner import Outcome
+from gippo_jax.runs.workdir import Workdir, finite_or_none, write_json, write_text
 from gippo_jax.sweep.plan import Member
-from gippo_jax.workdir import Workdir, finite_or_none, write_json, write_text
 
 # Lists of a run's summary that hold an entry for each member.
 _BY_MEMBER = (

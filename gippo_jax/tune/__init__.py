@@ -1,1 +1,1 @@
-"""Tuning of hyper-parameters with Optuna; `python -m gippo_jax.tune --help`, docs/sweeps_tuning.md."""
+"""Tuning of hyper-parameters with Optuna; `python -m gippo_jax tune --help`, docs/sweeps_tuning.md."""

@@ -7,9 +7,9 @@ from typing import Any
 import jax
 import numpy as np
 
-import envs
+from gippo_jax import envs
 from gippo_jax.config import Config
-from gippo_jax.training import Members
+from gippo_jax.programs.members import Members
 
 
 def group_by_structure(configs: list[Config]) -> list[list[int]]:

@@ -10,8 +10,8 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from gippo_jax.progress import format_number
-from gippo_jax.workdir import write_json, write_text
+from gippo_jax.runs.progress import format_number
+from gippo_jax.runs.workdir import write_json, write_text
 
 
 def best_trial(study: optuna.Study) -> FrozenTrial | None:

@@ -10,15 +10,15 @@ import numpy as np
 import optuna
 from optuna.trial import Trial, TrialState
 
-import envs
-from gippo_jax.divergence import DivergenceWatch
+from gippo_jax import envs
 from gippo_jax.errors import UserError
 from gippo_jax.parsing import Experiment
-from gippo_jax.progress import Progress
+from gippo_jax.runs.divergence import DivergenceWatch
+from gippo_jax.runs.progress import Progress
+from gippo_jax.runs.workdir import Workdir, write_text
 from gippo_jax.tune.batches import Programs, group_by_structure
 from gippo_jax.tune.results import describe, write_results
 from gippo_jax.tune.space import Space
-from gippo_jax.workdir import Workdir, write_text
 
 _NUM_REPORTS = 20
 _TRIALS_BEFORE_PRUNING = 5

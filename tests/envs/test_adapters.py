@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-import envs
+from gippo_jax import envs
 
 
 def test_no_other_package_is_imported_before_its_environment_is_asked_for():

@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import envs
-from envs.linear_quadratic import LinearQuadratic
-from envs.point_mass import PointMass
-from gippo_jax.differentiability import probe_gradients
+from gippo_jax import envs
+from gippo_jax.envs.linear_quadratic import LinearQuadratic
+from gippo_jax.envs.point_mass import PointMass
 from gippo_jax.errors import UserError
+from gippo_jax.programs.probe import probe_gradients
 from tests.envs.test_wrappers import Scripted
 from tests.stepping import GRADIENT_CONFIG, check_gradient, run, total_reward
 

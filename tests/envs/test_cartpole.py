@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import envs
-from envs.physics.cartpole import GRAVITY, Cartpole, CartpolePhysics, observe, swing_up_reward, wrap_angle
+from gippo_jax import envs
+from gippo_jax.envs.physics.cartpole import GRAVITY, Cartpole, CartpolePhysics, observe, swing_up_reward, wrap_angle
 
 ENV = Cartpole()
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hypothesis_numpy
 
-import envs
-from envs.functions import FUNCTIONS, FunctionOptimization, ackley
+from gippo_jax import envs
+from gippo_jax.envs.functions import FUNCTIONS, FunctionOptimization, ackley
 
 DIMENSIONS = (1, 64)
 STYBLINSKI_TANG_OPTIMUM = -2.903534027771177

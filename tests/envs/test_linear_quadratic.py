@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import envs
-from envs.linear_quadratic import LinearQuadratic
+from gippo_jax import envs
+from gippo_jax.envs.linear_quadratic import LinearQuadratic
 
 CASES = [
   # environment, mean, std, discount, horizon

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-import envs
-from envs.base import Renderable, Trajectory
-from envs.physics.engine import BACKENDS
-from envs.wrappers import vectorize
+from gippo_jax import envs
+from gippo_jax.envs.base import Renderable, Trajectory
+from gippo_jax.envs.physics.engine import BACKENDS
+from gippo_jax.envs.wrappers import vectorize
 
 SIZES = {
   "cartpole_swing_up": (5, 1, 240),

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import envs
-from gippo_jax.differentiability import probe_gradients
+from gippo_jax import envs
 from gippo_jax.errors import UserError
+from gippo_jax.programs.probe import probe_gradients
 from tests.stepping import GRADIENT_CONFIG, run, total_reward
 
 

@@ -14,8 +14,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-import envs
-from envs.base import Renderable, Trajectory
+from gippo_jax import envs
+from gippo_jax.envs.base import Renderable, Trajectory
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 # Where a browser must be there, its absence is a failure.

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import envs
-from envs.traffic import Ring, idm
+from gippo_jax import envs
+from gippo_jax.envs.traffic import Ring, idm
 
 DRIVERS = Ring(control="idm")
 CONTROLLED = Ring()

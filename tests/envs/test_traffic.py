@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import envs
-from envs.traffic import PaceCar, road
-from envs.traffic.bicycle import Bicycle
-from envs.wrappers import TimeLimit
+from gippo_jax import envs
+from gippo_jax.envs.traffic import PaceCar, road
+from gippo_jax.envs.traffic.bicycle import Bicycle
+from gippo_jax.envs.wrappers import TimeLimit
 
 REASONS = ("collision", "out_of_lane", "too_far", "behind")
 

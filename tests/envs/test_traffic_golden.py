@@ -13,10 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from envs.traffic import PaceCar
-from envs.traffic.bicycle import Bicycle
-from envs.traffic.road import FREE_GAP, LANE_WIDTH
-from envs.wrappers import TimedPhysics, TimeLimit
+from gippo_jax.envs.traffic import PaceCar
+from gippo_jax.envs.traffic.bicycle import Bicycle
+from gippo_jax.envs.traffic.road import FREE_GAP, LANE_WIDTH
+from gippo_jax.envs.wrappers import TimedPhysics, TimeLimit
 
 GOLDEN = pathlib.Path(os.environ.get("GIPPO_JAX_GOLDEN", pathlib.Path(__file__).parents[1] / "golden")) / "traffic"
 TRACES = sorted(GOLDEN.glob("*.npz"))

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hypothesis_numpy
 
-from envs.traffic import idm, road
-from envs.traffic.bicycle import MAX_STEERING, Bicycle, bicycle_step
-from envs.traffic.limits import at_least, at_most, usable_action
-from envs.traffic.pace_car import PAPER_IDM
-from envs.traffic.ring import FLOW_IDM
+from gippo_jax.envs.traffic import idm, road
+from gippo_jax.envs.traffic.bicycle import MAX_STEERING, Bicycle, bicycle_step
+from gippo_jax.envs.traffic.limits import at_least, at_most, usable_action
+from gippo_jax.envs.traffic.pace_car import PAPER_IDM
+from gippo_jax.envs.traffic.ring import FLOW_IDM
 
 each_model = pytest.mark.parametrize("parameters", [PAPER_IDM, FLOW_IDM], ids=["paper", "flow"])
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import envs
-from envs.linear_quadratic import LinearQuadratic
-from envs.point_mass import PointMass
-from envs.wrappers import AutoReset, TimeLimit, vectorize
+from gippo_jax import envs
+from gippo_jax.envs.linear_quadratic import LinearQuadratic
+from gippo_jax.envs.point_mass import PointMass
+from gippo_jax.envs.wrappers import AutoReset, TimeLimit, vectorize
 
 
 @dataclasses.dataclass(frozen=True)

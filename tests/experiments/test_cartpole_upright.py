@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.cartpole_upright import cells, share_upright
+from gippo_jax.experiments.measurements.cartpole_upright import cells, share_upright
 
 
 def test_upright_and_slow_in_any_turn():

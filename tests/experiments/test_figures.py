@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.figure_alpha_policies import alpha_policy
+from gippo_jax.experiments.tables.figure_alpha_policies import alpha_policy
 
 
 def test_the_alpha_policy_of_a_quadratic_is_a_gaussian():

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import envs
-from envs.linear_quadratic import LinearQuadratic
-from experiments.gradient_quality import measure_quality
+from gippo_jax import envs
+from gippo_jax.envs.linear_quadratic import LinearQuadratic
+from gippo_jax.experiments.measurements.gradient_quality import measure_quality
 
 
 @dataclasses.dataclass(frozen=True)

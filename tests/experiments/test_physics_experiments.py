@@ -7,12 +7,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import envs
-from experiments import timing, window_speed
-from experiments.figure_gradients import draw_determinants, draw_horizons
-from experiments.gradient_determinant import METRICS, measure_determinants, rank_correlation
-from experiments.gradient_horizon import describe_gradients, first_action_gradients, measure_horizons
-from experiments.gradients_physics import Results, cells, determinant_cells
+from gippo_jax import envs
+from gippo_jax.experiments.measurements import timing, window_speed
+from gippo_jax.experiments.measurements.figure_gradients import draw_determinants, draw_horizons
+from gippo_jax.experiments.measurements.gradient_determinant import METRICS, measure_determinants, rank_correlation
+from gippo_jax.experiments.measurements.gradient_horizon import (
+  describe_gradients,
+  first_action_gradients,
+  measure_horizons,
+)
+from gippo_jax.experiments.measurements.gradients_physics import Results, cells, determinant_cells
 
 HORIZONS = (1, 2, 5, 8, 32, 64)
 

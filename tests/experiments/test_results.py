@@ -4,11 +4,11 @@ import math
 
 import pytest
 
-from experiments import table_text
-from experiments.documents import replace_block
-from experiments.problems import FAMILIES
-from experiments.results import cell_of, compare_with_paper, improvements, winner_of
 from gippo_jax.errors import UserError
+from gippo_jax.experiments.tables import text as table_text
+from gippo_jax.experiments.tables.documents import replace_block
+from gippo_jax.experiments.tables.problems import FAMILIES
+from gippo_jax.experiments.tables.results import cell_of, compare_with_paper, improvements, winner_of
 
 FAMILY = FAMILIES["functions"]
 

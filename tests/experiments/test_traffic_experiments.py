@@ -4,11 +4,11 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-import envs
-from envs.traffic import PaceCar
-from experiments import timing, traffic_bias, traffic_speed
-from experiments.configs import traffic
+from gippo_jax import envs
+from gippo_jax.envs.traffic import PaceCar
 from gippo_jax.errors import UserError
+from gippo_jax.experiments.configs import traffic
+from gippo_jax.experiments.measurements import timing, traffic_bias, traffic_speed
 from gippo_jax.parsing import parse
 
 

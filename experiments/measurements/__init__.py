@@ -1,0 +1,1 @@
+"""What measures gradients, speed and scaling."""

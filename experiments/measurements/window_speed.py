@@ -1,0 +1,128 @@
+"""Speed, compilation and memory of the programs that roll out a window of a physics problem."""
+
+import functools
+import time
+from typing import Any
+
+import jax
+
+from gippo_jax import envs
+from gippo_jax.algorithms.base import networks_of
+from gippo_jax.config import traced
+from gippo_jax.experiments.configs import physics
+from gippo_jax.experiments.measurements.timing import rollout, seconds_per_call
+from gippo_jax.learning.rollout import collect, collect_with_advantage_gradient
+from gippo_jax.parsing import parse
+from gippo_jax.programs.members import make_algorithm
+from gippo_jax.programs.memory import program_bytes
+
+_NUM_ENVS = 64
+_HORIZON = 32
+_ACTION_STD = 0.3
+
+COLUMNS = (
+  "problem",
+  "rollout (steps/s)",
+  "bare gradient (steps/s)",
+  "trainer's gradient (steps/s)",
+  "nothing recomputed (steps/s)",
+  "time over the bare gradient's",
+  "nothing recomputed",
+  "compile: bare, trainer's (s)",
+  "backward pass (MB)",
+  "nothing recomputed (MB)",
+)
+
+
+def prepare(problem: str, num_envs: int, horizon: int) -> dict[str, tuple[jax.stages.Lowered, tuple[Any, ...]]]:
+  """Lowers the programs of a window.
+
+  Args:
+    problem: argument of `experiments/configs/physics.py`.
+    num_envs: environments side by side.
+    horizon: steps per window.
+
+  Returns:
+    By name, `forward`, `bare`, `trainer` and `stored`: the program to be compiled and its arguments.
+  """
+  values = physics.get_config(problem)
+  values.num_envs, values.horizon = num_envs, horizon
+  values.ppo.minibatch_size = num_envs * horizon
+  experiment = parse(values)
+  env = envs.make(**experiment.env)
+  batch = envs.vectorize(env, num_envs)
+  config = traced(experiment.config)
+  networks = networks_of(batch, config)
+  state = jax.jit(make_algorithm(env, config).init)(jax.random.key(0), config)
+  noise = jax.random.normal(jax.random.key(1), (horizon, num_envs, env.action_size))
+
+  def bare(actions, environment):
+    return jax.value_and_grad(lambda actions: rollout(batch, environment, actions), has_aux=True)(actions)
+
+  def forward(state, noise, config):
+    return collect(batch, networks, config, state, state.actor, noise)
+
+  def with_gradient(state, noise, config):
+    return collect_with_advantage_gradient(batch, networks, config, state, noise)
+
+  calls = {
+    "forward": (forward, (state, noise, config)),
+    "bare": (bare, (_ACTION_STD * noise, state.environment)),
+    "trainer": (with_gradient, (state, noise, config.replace(rematerialize=True))),
+    "stored": (with_gradient, (state, noise, config.replace(rematerialize=False))),
+  }
+  return {name: (jax.jit(function).lower(*arguments), arguments) for name, (function, arguments) in calls.items()}
+
+
+def measure(problem: str, num_envs: int = _NUM_ENVS, horizon: int = _HORIZON) -> dict[str, Any]:
+  """Speeds, seconds of compilation and memory of one problem.
+
+  Args:
+    problem: argument of `experiments/configs/physics.py`.
+    num_envs: environments side by side.
+    horizon: steps per window.
+
+  Returns:
+    By program, `steps_per_second`, `compile_seconds` (tracing excluded) and `temporary_bytes`; and `ratio` and
+    `stored_ratio`, of the trainer's time to the bare gradient's, with and without recomputation.
+  """
+  compile_seconds, calls, temporary = {}, {}, {}
+  for name, (lowered, arguments) in prepare(problem, num_envs, horizon).items():
+    begin = time.perf_counter()
+    program = lowered.compile()
+    compile_seconds[name] = time.perf_counter() - begin
+    temporary[name] = program_bytes(program).get("temporary")
+    calls[name] = functools.partial(program, *arguments)
+    print(f"{problem}, {name}: compiled in {compile_seconds[name]:.1f} s", flush=True)
+  seconds = dict(zip(calls, seconds_per_call(list(calls.values())), strict=True))
+  return {
+    "problem": problem,
+    "num_envs": num_envs,
+    "horizon": horizon,
+    "steps_per_second": {name: num_envs * horizon / value for name, value in seconds.items()},
+    "ratio": seconds["trainer"] / seconds["bare"],
+    "stored_ratio": seconds["stored"] / seconds["bare"],
+    "compile_seconds": compile_seconds,
+    "temporary_bytes": temporary,
+  }
+
+
+def cells(row: dict[str, Any]) -> list[str]:
+  """A row in words, in the order of the columns."""
+  speed, memory, seconds = row["steps_per_second"], row["temporary_bytes"], row["compile_seconds"]
+
+  def megabytes(name):
+    return "-" if memory[name] is None else f"{memory[name] / 1e6:.1f}"
+
+  return [
+    row["problem"],
+    f"{speed['forward']:,.0f}",
+    f"{speed['bare']:,.0f}",
+    f"{speed['trainer']:,.0f}",
+    f"{speed['stored']:,.0f}",
+    f"{row['ratio']:.2f}",
+    f"{row['stored_ratio']:.2f}",
+    f"{seconds['bare']:.0f}, {seconds['trainer']:.0f}",
+    megabytes("trainer"),
+    megabytes("stored"),
+  ]

@@ -1,0 +1,1 @@
+"""What the tables and figures of docs/ are made by."""

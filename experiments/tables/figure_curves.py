@@ -1,0 +1,156 @@
+"""Learning curves of all algorithms, and alpha over training (the paper's Figures 2 and 3)."""
+
+import json
+import pathlib
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from gippo_jax.experiments.tables.problems import ALGORITHM_LABELS, Family
+from gippo_jax.runs.statistics import bootstrap_interval
+
+Runs = dict[str, dict[str, pathlib.Path]]
+
+# Okabe and Ito's colours, told apart by colour-blind readers too, and line styles for those who print in grey.
+STYLES = {
+  "lr": {"color": "#E69F00", "linestyle": ":"},
+  "rp": {"color": "#56B4E9", "linestyle": "--"},
+  "shac": {"color": "#0072B2", "linestyle": (0, (6, 2))},
+  "ppo": {"color": "#009E73", "linestyle": "-."},
+  "lrp": {"color": "#CC79A7", "linestyle": (0, (4, 1, 1, 1, 1, 1))},
+  "pe": {"color": "#D55E00", "linestyle": (0, (1, 2))},
+  "gippo": {"color": "#000000", "linestyle": "-"},
+}
+
+
+class Curve:
+  """One metric of a run's seeds over its logged epochs.
+
+  Args:
+    folder: of the run.
+    name: of the metric.
+
+  Attributes:
+    epochs, steps: of the logged rows, `[L]`.
+    values: `[seeds, L]`, NaN where a row has none.
+  """
+
+  def __init__(self, folder: pathlib.Path, name: str):
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    seeds = sorted({row["seed"] for row in rows})
+    by_seed = [[row for row in rows if row["seed"] == seed] for seed in seeds]
+    length = min(map(len, by_seed))
+    self.epochs = np.asarray([row["epoch"] for row in by_seed[0][:length]])
+    self.steps = np.asarray([row["steps"] for row in by_seed[0][:length]])
+    self.values = np.asarray([[_number(row.get(name)) for row in rows[:length]] for rows in by_seed])
+
+
+def _number(value: float | None) -> float:
+  return np.nan if value is None else value
+
+
+def runs_of(family: Family, folder: pathlib.Path, metric: str) -> Runs:
+  """Folders of the runs that have a metric, by problem and algorithm, in the table's order."""
+  found: Runs = {}
+  for problem in family.problems:
+    for algorithm in ALGORITHM_LABELS:
+      rows = folder / f"{problem}_{algorithm}" / "metrics.jsonl"
+      if rows.exists() and f'"{metric}":' in rows.read_text().split("\n", 1)[0]:
+        found.setdefault(problem, {})[algorithm] = rows.parent
+  return found
+
+
+def draw_learning_curves(family: Family, runs: Runs) -> Figure:
+  """A panel for each problem: mean over the seeds and its 95 % bootstrap interval against environment steps.
+
+  Distances to an optimum are drawn on a logarithmic scale, and so are returns that are all negative (costs): one run
+  that fails would press the others onto a line.
+
+  Args:
+    family: of the problems.
+    runs: folders by problem and algorithm.
+  """
+  figure, panels = _panels(family, runs)
+  for problem, axis in panels.items():
+    curves = {algorithm: Curve(folder, "return") for algorithm, folder in runs[problem].items()}
+    for algorithm, curve in curves.items():
+      values = -curve.values if family.minimises else curve.values
+      _draw_mean(axis, curve.steps / 1000.0, values, algorithm)
+    highest = max(np.nanmax(curve.values) for curve in curves.values())
+    if family.minimises:
+      axis.set_yscale("log")
+    elif highest < 0.0:
+      axis.set_yscale("symlog", linthresh=-highest)
+      axis.set_ylim(top=highest)
+    axis.set_xlabel("thousand environment steps")
+  label = "distance to the optimum (-return), lower is better" if family.minimises else "return"
+  figure.supylabel(f"{label}\n(mean of the last 100 episodes)", fontsize="small")
+  _legend(figure, panels, "line: mean over the seeds; band: 95 % bootstrap interval of the mean")
+  return figure
+
+
+def draw_alpha(family: Family, runs: Runs) -> Figure:
+  """A panel for each problem: alpha of GI-PPO against epochs, every seed and the geometric mean.
+
+  Args:
+    family: of the problems.
+    runs: folders by problem and algorithm, of those that have an alpha.
+  """
+  figure, panels = _panels(family, runs)
+  for problem, axis in panels.items():
+    for folder in runs[problem].values():
+      curve = Curve(folder, "alpha")
+      for index, values in enumerate(curve.values):
+        axis.plot(curve.epochs, values, color="#56B4E9", linewidth=0.8, label="a seed" if index == 0 else None)
+      mean = np.exp(np.nanmean(np.log(curve.values), axis=0))
+      axis.plot(curve.epochs, mean, color="#000000", linewidth=1.5, label="geometric mean")
+    axis.set_yscale("log")
+    axis.set_xlabel("epoch")
+  figure.supylabel("alpha (step of the actions per unit of advantage gradient)", fontsize="small")
+  _legend(figure, panels, "GI-PPO")
+  return figure
+
+
+def _draw_mean(axis: Axes, x: np.ndarray, values: np.ndarray, algorithm: str) -> None:
+  """Line and band, over the seeds that did not diverge, from where all of them have finished an episode."""
+  values = values[np.isfinite(values[:, -1])]
+  complete = np.isfinite(values).all(axis=0)
+  if not len(values) or not complete.any():
+    return
+  x, values = x[complete], values[:, complete]
+  axis.plot(x, values.mean(axis=0), linewidth=1.4, label=ALGORITHM_LABELS[algorithm], **STYLES[algorithm])
+  interval = bootstrap_interval(values)
+  if interval:
+    axis.fill_between(x, interval.low, interval.high, color=STYLES[algorithm]["color"], alpha=0.2, linewidth=0)
+
+
+def _panels(family: Family, runs: Runs) -> tuple[Figure, dict[str, Axes]]:
+  columns = min(len(runs), 2)
+  rows = -(-len(runs) // columns)
+  figure = Figure(figsize=(4.4 * columns, 3.1 * rows + 0.6), layout="constrained")
+  axes = figure.subplots(rows, columns, squeeze=False).ravel()
+  for axis in axes[len(runs) :]:
+    axis.set_visible(False)
+  panels = dict(zip(runs, axes, strict=False))
+  for problem, axis in panels.items():
+    axis.set_title(family.problems[problem].label, fontsize="medium")
+    axis.grid(alpha=0.3)
+  return figure, panels
+
+
+def _legend(figure: Figure, panels: dict[str, Axes], title: str) -> None:
+  entries = {}
+  for axis in panels.values():
+    handles, labels = axis.get_legend_handles_labels()
+    entries |= dict(zip(labels, handles, strict=True))
+  figure.legend(
+    entries.values(),
+    entries.keys(),
+    title=title,
+    loc="outside lower center",
+    ncols=len(entries),
+    frameon=False,
+    fontsize="small",
+    title_fontsize="small",
+  )

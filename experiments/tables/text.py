@@ -1,0 +1,146 @@
+"""A table of results in words: Markdown for documents, a rich table for the terminal, rows for CSV."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from rich.table import Table
+
+from gippo_jax.experiments.tables.problems import ALGORITHM_LABELS, Family
+from gippo_jax.experiments.tables.results import Cell, Results, compare_with_paper, improvements, winner_of
+
+CSV_COLUMNS = ("mean", "iqm", "low", "high", "paper", "seconds", "status", "diverged")
+
+
+def number(value: float | None) -> str:
+  """Three digits, thousands written out; `-` for none."""
+  if value is None:
+    return "-"
+  text = f"{value:.3g}"
+  return f"{float(text):.0f}" if 1e3 <= abs(value) < 1e6 else text
+
+
+def markdown(family: Family, results: Results) -> str:
+  """The whole table with intervals, the paper's numbers, and what to read from it."""
+  algorithms = _algorithms(results)
+  lines = [_row(["problem", *(ALGORITHM_LABELS[name] for name in algorithms)]), _row(["---"] * (len(algorithms) + 1))]
+  for problem, cells in results.items():
+    winner = winner_of(cells)
+    texts = [_markdown_cell(cells.get(name), name == winner, family.shows_last) for name in algorithms]
+    lines.append(_row([family.problems[problem].label, *texts]))
+  return "\n".join([*lines, "", *_verdicts(family, results)]) + "\n"
+
+
+def short_markdown(family: Family, results: Results) -> str:
+  """A table for a first look: our mean, the paper's in brackets, the best of a row in bold."""
+  algorithms = _algorithms(results)
+  header = ["mean of the best returns (paper)", *(ALGORITHM_LABELS[name] for name in algorithms)]
+  lines = [_row(header), _row(["---"] * len(header))]
+  for problem, cells in results.items():
+    winner = winner_of(cells)
+    texts = [
+      f"{_emphasised(number(cells[name]['mean']), name == winner)} ({number(cells[name]['paper'])})"
+      if name in cells
+      else "-"
+      for name in algorithms
+    ]
+    lines.append(_row([family.problems[problem].label, *texts]))
+  return "\n".join(lines) + "\n"
+
+
+def terminal(family: Family, results: Results) -> Table:
+  """Ours over the paper's, the winner marked by a star."""
+  algorithms = _algorithms(results)
+  title = "mean of the best returns, * best of the row; 95 % interval; paper"
+  table = Table("problem", *(ALGORITHM_LABELS[name] for name in algorithms), title=title, show_lines=True)
+  for problem, cells in results.items():
+    winner = winner_of(cells)
+    texts = []
+    for name in algorithms:
+      cell = cells.get(name)
+      if cell is None:
+        texts.append("-")
+        continue
+      star = "*" if name == winner else ""
+      text = f"[bold]{number(cell['mean'])}{star}[/bold]" if star else number(cell["mean"])
+      texts.append(f"{text}\n{_interval(cell)}\n[dim]paper {number(cell['paper'])}[/dim]{_lost(cell)}")
+    table.add_row(family.problems[problem].label, *texts)
+  return table
+
+
+def csv_rows(results: Results) -> Iterator[list[Any]]:
+  """A header and a row for each pair."""
+  yield ["problem", "algorithm", *CSV_COLUMNS]
+  for problem, cells in results.items():
+    for algorithm, cell in cells.items():
+      low, high = cell["interval"] or (None, None)
+      values = {**cell, "low": low, "high": high, "diverged": " ".join(map(str, cell["diverged"]))}
+      yield [problem, algorithm, *(values[name] for name in CSV_COLUMNS)]
+
+
+def _verdicts(family: Family, results: Results) -> Iterator[str]:
+  rows = compare_with_paper(family, results)
+  for problem, row in rows.items():
+    label = family.problems[problem].label
+    if row["winner"] is None or row["paper_winner"] is None:
+      continue
+    winners = f"best here {ALGORITHM_LABELS[row['winner']]}, in the paper {ALGORITHM_LABELS[row['paper_winner']]}"
+    same = row["winner"] == row["paper_winner"]
+    verdict = "" if same else "; their intervals overlap" if row["agrees"] else "; their intervals do not overlap"
+    yield f"- {label}: {winners}{verdict}."
+  far = [
+    f"{family.problems[problem].label} {ALGORITHM_LABELS[name]} ({ratio:.2g} times)"
+    for problem, row in rows.items()
+    for name, ratio in row["ratios"].items()
+    if ratio > 3.0
+  ]
+  if family.minimises:
+    yield f"- More than 3 times the paper's distance from the optimum: {', '.join(far) if far else 'no cell'}."
+  compared = improvements(results)
+  if compared:
+    texts = [
+      f"{ALGORITHM_LABELS[name]} {entry['probability']:.2f}"
+      + (f" ({entry['interval'][0]:.2f} to {entry['interval'][1]:.2f})" if entry["interval"] else "")
+      for name, entry in sorted(compared.items(), key=lambda item: list(ALGORITHM_LABELS).index(item[0]))
+    ]
+    yield (
+      "- Probability that a run of GI-PPO beats a run of the other algorithm, mean over the problems (95 % stratified "
+      f"bootstrap interval): {', '.join(texts)}."
+    )
+
+
+def _algorithms(results: Results) -> list[str]:
+  present = {name for cells in results.values() for name in cells}
+  return [name for name in ALGORITHM_LABELS if name in present]
+
+
+def _markdown_cell(cell: Cell | None, is_winner: bool, shows_last: bool) -> str:
+  if cell is None:
+    return "-"
+  mean = _emphasised(number(cell["mean"]), is_winner)
+  lines = [f"{mean} {_interval(cell)}", f"IQM {number(cell['iqm'])}"]
+  if shows_last:
+    best, last = (_mean(cell[name]) for name in ("best_evaluation_returns", "evaluation_returns"))
+    lines.append(f"best policy {number(best)}, last {number(last)}")
+  lines.append(f"paper {number(cell['paper'])}{_lost(cell, '<br>')}")
+  return "<br>".join(lines)
+
+
+def _mean(values: list[float | None]) -> float | None:
+  known = [value for value in values if value is not None]
+  return sum(known) / len(known) if known else None
+
+
+def _interval(cell: Cell) -> str:
+  return "({} to {})".format(*map(number, cell["interval"])) if cell["interval"] else "(one seed)"
+
+
+def _lost(cell: Cell, separator: str = "\n") -> str:
+  return f"{separator}diverged: seed {', '.join(map(str, cell['diverged']))}" if cell["diverged"] else ""
+
+
+def _emphasised(text: str, is_emphasised: bool) -> str:
+  return f"**{text}**" if is_emphasised else text
+
+
+def _row(texts: list[str]) -> str:
+  return "| " + " | ".join(texts) + " |"

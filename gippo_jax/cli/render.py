@@ -1,0 +1,87 @@
+r"""Shows a trained policy: `python -m gippo_jax render --workdir=DIR --out=rollout.html` (or `.gif`, or `.png`).
+
+The page holds everything it needs; open it in any browser.
+"""
+
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from absl import flags
+
+from gippo_jax.cli.train import configure_jax
+from gippo_jax.errors import UserError
+
+_OUT = flags.DEFINE_string("out", "rollout.html", "File to write: .html (a page), .gif (moving), .png (one frame).")
+_SEED = flags.DEFINE_integer("seed", None, "Which of the run's seeds; the one of best evaluation by default.")
+_EPISODE = flags.DEFINE_integer("episode", 0, "Draws another start (and other noise) for each number.", lower_bound=0)
+_POLICY = flags.DEFINE_enum("policy", "best", ["best", "final"], "The run's best policy, or its last.")
+_EXPLORE = flags.DEFINE_bool("explore", False, "Draw actions from the policy instead of taking its mean.")
+_SECONDS = flags.DEFINE_float(
+  "seconds", 10.0, "Length of a .gif: the episode is sped up or slowed down.", lower_bound=1
+)
+_FRAME = flags.DEFINE_float("at", 0.5, "Moment of a .png, as a share of the episode.", lower_bound=0, upper_bound=1)
+
+_GIF_FRAMES_PER_SECOND = 12
+
+
+def save_gif(env: Any, trajectory: Any, seconds: float, path: pathlib.Path) -> None:
+  """Draws frames evenly over the episode."""
+  import numpy as np
+  from matplotlib.animation import PillowWriter
+  from matplotlib.figure import Figure
+
+  count = min(len(trajectory.rewards) + 1, round(seconds * _GIF_FRAMES_PER_SECOND))
+  figure = Figure(figsize=env.figure_size, layout="constrained")
+  writer = PillowWriter(fps=_GIF_FRAMES_PER_SECOND)
+  with writer.saving(figure, str(path), dpi=80):
+    for step in np.linspace(0, len(trajectory.rewards), count).astype(int):
+      figure.clear()
+      env.draw(figure.subplots(), trajectory, int(step))
+      writer.grab_frame()
+
+
+def save_frame(env: Any, trajectory: Any, share: float, path: pathlib.Path) -> None:
+  """Draws one frame."""
+  from matplotlib.figure import Figure
+
+  figure = Figure(figsize=env.figure_size, layout="constrained")
+  env.draw(figure.subplots(), trajectory, round(share * len(trajectory.rewards)))
+  figure.savefig(path, dpi=120)
+
+
+def main(arguments: Sequence[str]) -> int:
+  """Plays an episode and writes it."""
+  if len(arguments) > 1:
+    raise UserError(f"{arguments[1]!r} is no flag; allowed: --workdir, --out, --seed, --policy, --episode, --explore")
+  out = pathlib.Path(_OUT.value)
+  if out.suffix not in (".html", ".gif", ".png"):
+    raise UserError(f"--out: {str(out)!r} is no kind of picture; allowed: a name that ends in .html, .gif or .png")
+  workdir = flags.FLAGS.workdir
+  if workdir is None:
+    raise UserError("--workdir is missing; allowed: the folder of a run")
+  configure_jax(1)
+  import jax
+
+  from gippo_jax.envs.base import Renderable
+  from gippo_jax.runs.playback import play
+  from gippo_jax.runs.trained import load
+  from gippo_jax.runs.workdir import write_text
+
+  env, config, policy_state, seed = load(workdir, _SEED.value, _POLICY.value == "best")
+  if not isinstance(env, Renderable):
+    raise UserError(f"--workdir: {type(env).__name__} cannot be drawn; allowed: environments with page() and draw()")
+  trajectory = play(env, config, policy_state, jax.random.key(_EPISODE.value), _EXPLORE.value)
+  try:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if out.suffix == ".html":
+      write_text(out, env.page(trajectory, f"{config.algorithm}, seed {seed}, {pathlib.Path(workdir).name}"))
+    elif out.suffix == ".gif":
+      save_gif(env, trajectory, _SECONDS.value, out)
+    else:
+      save_frame(env, trajectory, _FRAME.value, out)
+  except OSError as error:
+    raise UserError(f"--out: {out} cannot be written ({error.strerror}); allowed: a file you may write") from None
+  steps = len(trajectory.rewards)
+  print(f"{out}: {steps} steps, return {float(trajectory.rewards.sum()):.6g}, seed {seed}")
+  return 0

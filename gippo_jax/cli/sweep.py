@@ -1,0 +1,153 @@
+r"""Trains many configurations side by side: `python -m gippo_jax sweep --config=... --grid=... --workdir=DIR`.
+
+For example:
+
+  python -m gippo_jax sweep --config=experiments/configs/functions.py:dejong1 \
+    --grid="alpha.initial=1e-5,1e-4,1e-3" --config.num_seeds=4 --workdir=runs/sweep_dejong1
+"""
+
+import pathlib
+import sys
+from collections.abc import Sequence
+
+from absl import flags
+
+from gippo_jax.cli.train import configure_jax
+from gippo_jax.errors import UserError
+
+_SWEEP = flags.DEFINE_string("sweep", None, "Python file with get_sweep(): lists of values or ranges by field.")
+_GRID = flags.DEFINE_string("grid", None, "The same on the command line: FIELD=VALUE,VALUE;FIELD=VALUE,...")
+_RANDOM = flags.DEFINE_integer("random", None, "Draw so many settings, instead of taking all combinations.")
+_RANDOM_SEED = flags.DEFINE_integer("random-seed", 0, "Of these draws.", lower_bound=0)
+_CHUNK = flags.DEFINE_integer("members-per-chunk", None, "Members trained side by side; by default what fits.")
+_MEMORY = flags.DEFINE_float("memory-gib", None, "Memory a chunk may take; by default 80 % of what is available.")
+_ARRANGEMENT = flags.DEFINE_enum(
+  "arrangement", "auto", ["auto", "map", "vmap"], "Members of a device one after the other, in one batch, or by trial."
+)
+_CRITERION = flags.DEFINE_enum(
+  "criterion",
+  "best_return",
+  ["best_return", "final_return", "evaluation_return", "best_evaluation_return"],
+  "Settings are ranked by the mean of this over their seeds.",
+)
+_PICTURES = flags.DEFINE_enum("pictures", "best", ["best", "all"], "Members that get a learning_curve.png.")
+_SHARD = flags.DEFINE_string(
+  "shard", None, "i/n: train only every n-th member, from the i-th on; the others are other processes' work."
+)
+_DRY_RUN = flags.DEFINE_bool("dry-run", False, "Only print the plan.")
+for _flag in (_RANDOM_SEED, _CHUNK, _MEMORY, _DRY_RUN):
+  flags.DEFINE_alias(_flag.name.replace("-", "_"), _flag.name)
+_FLAGS = "--config, --config.FIELD, --grid, --sweep, --random, --workdir, --members-per-chunk, --help"
+
+
+def main(arguments: Sequence[str]) -> int:
+  """Parses, validates, plans, trains, reports; returns the exit code."""
+  if len(arguments) > 1:
+    raise UserError(f"{arguments[1]!r} is no flag; allowed: {_FLAGS}")
+  values = flags.FLAGS.config
+  if values is None:
+    raise UserError("--config is missing; allowed: PATH.py:ARGUMENT, what all members have in common")
+
+  from gippo_jax.parsing import parse
+  from gippo_jax.sweep.folder import SweepFolder
+  from gippo_jax.sweep.plan import group_members, make_members
+  from gippo_jax.sweep.shards import parse_shard, shard_of
+  from gippo_jax.sweep.space import assignments, check_space, expand
+
+  base = parse(values)
+  space = _space()
+  check_space(space, _RANDOM.value is not None)
+  settings = assignments(space, _RANDOM.value, _RANDOM_SEED.value)
+  experiments = expand(base, settings)
+  members = make_members(experiments, settings)
+  mine = shard_of(members, *parse_shard(_SHARD.value)) if _SHARD.value else members
+  configure_jax(len(mine))  # first: environments may make arrays
+
+  folder = SweepFolder(flags.FLAGS.workdir or pathlib.Path("runs") / f"sweep_{base.label}", base, settings)
+  folder.check()
+  try:
+    return _run(folder, members, group_members(mine), settings)
+  except KeyboardInterrupt:  # while compiling, or between chunks; within one it ends the chunk in peace
+    print(f"interrupted; the same command goes on where {folder.path} ends", file=sys.stderr)
+    return 130
+
+
+def _space():
+  from gippo_jax.sweep.space import load_space, parse_grid
+
+  if (_SWEEP.value is None) == (_GRID.value is None):
+    raise UserError("--grid, --sweep: one of them is needed, and only one; see docs/sweeps.md")
+  for flag in (_RANDOM, _CHUNK, _MEMORY):
+    if flag.value is not None and flag.value <= 0:
+      allowed = "a number > 0" if flag is _MEMORY else "an integer >= 1"
+      raise UserError(f"--{flag.name}: {flag.value} is not allowed; allowed: {allowed}")
+  return load_space(_SWEEP.value) if _SWEEP.value is not None else parse_grid(_GRID.value)
+
+
+def _run(folder, members, groups, settings) -> int:
+  from gippo_jax.runs.progress import default_progress
+  from gippo_jax.sweep.execute import Options, execute, make_environment, prepare
+  from gippo_jax.sweep.results import report
+
+  options = Options(_CHUNK.value, _ARRANGEMENT.value, None if _MEMORY.value is None else _MEMORY.value * 2**30)
+  if all(map(folder.summary_of, members)):
+    plan, status = folder.stored_plan(), "finished"
+    folder.close()
+    print(f"{folder.path} holds this sweep, finished; nothing to train.")
+  else:
+    # Every environment before any program: a wrong one at the end of a grid is told at once.
+    environments = [make_environment(group) for group in groups]
+    print(f"{len(settings)} settings, {len(members)} members in {len(groups)} groups; compiling", flush=True)
+    prepared = [prepare(*pair, settings, folder, options) for pair in zip(groups, environments, strict=True)]
+    plan = [group.describe() for group in prepared]
+    print("\n".join(f"group {number + 1}: {line}" for number, line in enumerate(plan)), flush=True)
+    if _DRY_RUN.value:
+      return 0
+    folder.open()
+    plan = [*folder.stored_plan(), *plan]
+
+    def after_chunk():
+      report(folder, members, settings, _CRITERION.value, "running", plan)
+
+    status = execute(prepared, folder, default_progress, after_chunk)
+    if status == "finished" and not all(map(folder.summary_of, members)):
+      status = "running"  # the last shard to end reports the whole
+  results = report(folder, members, settings, _CRITERION.value, status, plan)
+  if results["best"]:
+    _draw(folder, members, results)
+  return _tell(folder, results)
+
+
+def _draw(folder, members, results) -> None:
+  from gippo_jax.runs.plotting import plot_learning_curve
+  from gippo_jax.runs.recording import read_rows
+  from gippo_jax.sweep.pictures import draw_heat_maps, draw_parallel_coordinates
+
+  draw_parallel_coordinates(results, folder.parallel_coordinates)
+  draw_heat_maps(results, folder.heat_map)
+  for member, row in zip(members, results["members"], strict=True):
+    workdir = folder.workdir_of(member)
+    wanted = row["member"] == results["best"]["member"] or _PICTURES.value == "all"
+    if wanted and row["status"] != "not done" and not workdir.learning_curve.exists():
+      rows = read_rows(workdir)
+      if rows:
+        plot_learning_curve(rows, member.folder.replace("_", " "), workdir.learning_curve)
+
+
+def _tell(folder, results) -> int:
+  diverged = [row for row in results["members"] if row["status"] == "diverged"]
+  for row in diverged:
+    print(f"member {row['member']} was given up: {row['reason']}", file=sys.stderr)
+  best = results["best"]
+  if best is None:
+    print(f"{results['status']}: no member has a score yet; files in {folder.path}")
+    return 130 if results["status"] == "interrupted" else 1
+  name, entry = results["criterion"], results["settings"][best["setting"]]
+  score, shown = entry[name], ", ".join(f"{field}={value}" for field, value in best["values"].items())
+  interval = score.get("interval_95")
+  spread = f" (95 % interval {interval[0]:.6g} to {interval[1]:.6g})" if interval else ""
+  print(
+    f"{results['status']}: best setting {shown}; mean {name} {score['mean']:.6g}{spread} over {entry['seeds']} seeds, "
+    f"{len(diverged)} members diverged; files in {folder.path}, its best run in {folder.best}"
+  )
+  return 130 if results["status"] == "interrupted" else 0

@@ -1,0 +1,1 @@
+"""Pure mathematics over arrays: rollouts, advantages, networks, optimisation."""

@@ -1,0 +1,216 @@
+"""Rollout of a window of experience, and the gradient of its advantages by one backward pass."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from gippo_jax.config import Config
+from gippo_jax.learning import advantages
+from gippo_jax.learning import gaussian as policy
+from gippo_jax.learning.networks import Networks
+from gippo_jax.learning.sharding import apply_by_environment, spread
+from gippo_jax.learning.state import TrainingState
+
+_LARGEST_OBSERVATION = 1e6
+
+
+@struct.dataclass
+class Window:
+  """`T` steps of `N` environments, time-major.
+
+  Attributes:
+    raw_observation: as the environment gave it, `[T, N, O]`.
+    observation: normalised by the statistics of the window's start, `[T, N, O]`.
+    noise: the `eps` of each action, `[T, N, A]`.
+    action: unsquashed, `[T, N, A]`.
+    mean, log_std: the policy that drew the action, `[T, N, A]`.
+    reward: `[T, N]`.
+    done: 1 where the step ended its episode, `[T, N]`.
+    fault: 1 where the step's action or result was not finite, `[T, N]`.
+    value: target critic's value of `observation`, `[T, N]`.
+    next_value: its value of what the step reached, 0 after an early end, `[T, N]`.
+    episode_start: 1 where the step begins an episode, `[T, N]`.
+    advantage: `[T, N]`.
+  """
+
+  raw_observation: jax.Array
+  observation: jax.Array
+  noise: jax.Array
+  action: jax.Array
+  mean: jax.Array
+  log_std: jax.Array
+  reward: jax.Array
+  done: jax.Array
+  fault: jax.Array
+  value: jax.Array
+  next_value: jax.Array
+  episode_start: jax.Array
+  advantage: jax.Array
+
+  @property
+  def segment_start(self) -> jax.Array:
+    """1 where a segment begins: at the window's start and at every episode's, `[T, N]`."""
+    return advantages.segment_starts(self.episode_start)
+
+
+@jax.custom_jvp
+def _scale_gradient(x: jax.Array, scale: jax.Array) -> jax.Array:
+  """Identity whose derivative is multiplied by `scale`."""
+  del scale
+  return x
+
+
+@_scale_gradient.defjvp
+def _scale_gradient_jvp(primals, tangents):
+  x, scale = primals
+  return x, tangents[0] * scale
+
+
+def scale_gradient(tree: Any, scale: jax.Array) -> Any:
+  """`tree`, every derivative through it multiplied by `scale`."""
+
+  def scale_leaf(leaf):
+    return _scale_gradient(leaf, scale) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+
+  return jax.tree.map(scale_leaf, tree)
+
+
+def collect(
+  env: Any,
+  networks: Networks,
+  config: Config,
+  state: TrainingState,
+  actor: Any,
+  noise: jax.Array,
+  perturbation: jax.Array | None = None,
+  between_steps: Callable[[Any], Any] = lambda environment: environment,
+) -> tuple[Any, Window]:
+  """Runs the policy for a window, differentiable in `actor` and `perturbation`.
+
+  Args:
+    env: a batch of environments with automatic reset (`envs.wrappers.Batch`).
+    networks: actor and critic modules.
+    config: hyper-parameters.
+    state: where the last window ended; no gradient reaches it.
+    actor: parameters of the policy.
+    noise: `eps` of every action, `[T, N, A]`.
+    perturbation: added to every action, `[T, N, A]`; `None` adds nothing.
+    between_steps: identity on the batch of environments, put between two steps to change the derivatives that pass.
+
+  Returns:
+    The batch of environments after the window, and the window.
+  """
+  observations = state.observation_statistics
+  normalize = observations.normalize if config.normalize_observations else lambda obs: obs
+
+  def step(environment, step_inputs):
+    eps, shift = step_inputs
+    environment = between_steps(environment)
+    raw = environment.current.obs
+    obs = normalize(raw)
+    mean, log_std = networks.policy(actor, obs)
+    action = policy.sample(mean, log_std, eps)
+    if shift is not None:
+      action = action + shift
+    reached = env.step(environment, policy.squash(action))
+    return reached, (raw, obs, action, mean, log_std, reached.final_obs, reached.current, reached.done, reached.fault)
+
+  if config.rematerialize:
+    step = jax.checkpoint(step)
+  inputs = spread((noise, perturbation), axis=1)
+  environment, steps = jax.lax.scan(step, spread(state.environment, axis=0), inputs)
+  raw, obs, action, mean, log_std, final_obs, transition, done, fault = steps
+
+  value, next_value = _values(networks, config, state, obs, normalize(final_obs), transition.terminated, done)
+  reward = transition.reward
+  episode_start = jnp.concatenate([state.episode_start[None], done[:-1]])
+  advantage = advantages.generalized_advantages(reward, value, next_value, done, config.discount, config.gae_lambda)
+  return environment, Window(
+    raw_observation=raw,
+    observation=obs,
+    noise=noise,
+    action=action,
+    mean=mean,
+    log_std=log_std,
+    reward=reward,
+    done=done,
+    fault=fault,
+    value=value,
+    next_value=next_value,
+    episode_start=episode_start,
+    advantage=advantage,
+  )
+
+
+def _values(networks, config, state, obs, reached, terminated, done):
+  """Target critic's values of the observations acted on and of those reached."""
+
+  def value_of(x):
+    raw = networks.value(state.target_critic, x)
+    return state.value_statistics.denormalize(raw) if config.normalize_values else raw
+
+  # NaN compares false, so that it counts as unusable. The network's input is replaced, not its output: a `where` after
+  # the network would still multiply the NaN's derivative by zero.
+  usable = jnp.all(jnp.abs(reached) <= _LARGEST_OBSERVATION, axis=-1)
+  ended_badly = (done > 0) & ~usable
+  reached = jnp.where(ended_badly[..., None], jnp.zeros_like(reached), reached)
+  worthless = (terminated > 0) | ended_badly
+  value, next_value = apply_by_environment(value_of, jnp.stack([obs, reached]), axis=2)
+  return value, jnp.where(worthless, 0.0, next_value)
+
+
+def collect_with_gradient(
+  objective: Callable[[Window], jax.Array],
+  env: Any,
+  networks: Networks,
+  config: Config,
+  state: TrainingState,
+  noise: jax.Array,
+  between_steps: Callable[[Any], Any] = lambda environment: environment,
+) -> tuple[Any, Window, jax.Array]:
+  """Window of the state's actor, and the derivative of a number made of it by each action.
+
+  Args:
+    objective: that number.
+    env, networks, config, state, noise, between_steps: as for `collect`.
+
+  Returns:
+    The batch of environments after the window, the window, and the derivatives, `[T, N, A]`.
+  """
+
+  def of_perturbation(perturbation):
+    environment, window = collect(env, networks, config, state, state.actor, noise, perturbation, between_steps)
+    return objective(window), (environment, window)
+
+  gradient, (environment, window) = jax.grad(of_perturbation, has_aux=True)(jnp.zeros_like(noise))
+  return environment, window, gradient
+
+
+def collect_with_advantage_gradient(
+  env: Any, networks: Networks, config: Config, state: TrainingState, noise: jax.Array
+) -> tuple[Any, Window, jax.Array]:
+  """Window and `G_t = dA_t / da_t`, the total derivative of each advantage by its own action.
+
+  The derivative runs through the dynamics, the reward, the target critic at later observations and the policy's later
+  actions, the noise held fixed (Eq. 3). One backward pass gives all of them: since `A_t` is the sum of
+  `(discount lambda)^k delta_{t+k}`, the sum of all `delta_t` is differentiated with every derivative that passes from
+  one step to the next multiplied by `discount * lambda`. Dividing the gradient of each segment's first advantage by
+  `(discount lambda)^(t - t0)` gives the same numbers, but underflows over long windows and for lambda = 0.
+
+  Args:
+    env, networks, config, state, noise: as for `collect`.
+
+  Returns:
+    The batch of environments after the window, the window, and `G`, `[T, N, A]`.
+  """
+  decay = config.discount * config.gae_lambda
+
+  def total_delta(window):
+    return jnp.sum(window.reward + config.discount * window.next_value - window.value)
+
+  return collect_with_gradient(
+    total_delta, env, networks, config, state, noise, lambda batch: scale_gradient(batch, decay)
+  )

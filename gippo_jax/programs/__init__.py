@@ -1,0 +1,1 @@
+"""What is compiled: members on devices, runs over several devices and hosts."""

@@ -1,0 +1,151 @@
+"""One big run over many devices: the environment axis is split, everything else is on each of them.
+
+The program is the one a single device runs. XLA partitions it: every device steps its own environments, and what is
+made of all of them (gradients, statistics, returns) is reduced across devices.
+"""
+
+import functools
+
+import jax
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+
+from gippo_jax import envs
+from gippo_jax.config import Config, traced
+from gippo_jax.errors import UserError
+from gippo_jax.learning.sharding import ENVIRONMENT, environment_mesh
+from gippo_jax.learning.state import TrainingState
+from gippo_jax.programs import memory
+from gippo_jax.programs.evaluation import evaluate
+from gippo_jax.programs.members import EVALUATION_STREAM, PendingMetrics, make_algorithm, run_chunk
+from gippo_jax.runs.checkpoint import of_kind, raw
+
+
+class ShardedMembers:
+  """What `training.Members` is, with the environments of each member over all devices of all processes.
+
+  Every process makes the same calls in the same order; each gets the same metrics and returns.
+
+  Args:
+    env: unbatched environment.
+    config: hyper-parameters; real numbers are scalars, or arrays with leading axis `[num_members]`.
+    num_members: members, trained one after the other, each by all devices.
+    capacity: most epochs in a chunk.
+
+  Raises:
+    UserError: when the number of devices does not divide `config.num_envs`.
+  """
+
+  def __init__(self, env: envs.Environment, config: Config, num_members: int, capacity: int):
+    self.num_members = num_members
+    self.capacity = capacity
+    devices = jax.devices()
+    check_divisible(config.num_envs, len(devices))
+    self._mesh = environment_mesh(devices)
+    self._replicated = NamedSharding(self._mesh, PartitionSpec())
+    algorithm = make_algorithm(env, config)
+    # On the host, where every process has them: what goes into a program of many processes must be the same on each.
+    self.config = jax.tree.map(lambda leaf: np.broadcast_to(np.asarray(leaf), (num_members,)), traced(config))
+
+    def init(seeds, configs):
+      keys = jax.vmap(jax.random.key)(seeds)
+      return jax.lax.map(lambda member: algorithm.init(*member), (keys, configs))
+
+    def advance(states, configs, num_epochs):
+      chunk = functools.partial(run_chunk, algorithm, capacity)
+      return jax.lax.map(lambda member: chunk(*member), (states, configs, num_epochs))
+
+    def evaluate_members(keys, policies, configs, num_episodes):
+      def one(member):
+        key, policy, config = member
+        return evaluate(env, config, policy, jax.random.fold_in(key, EVALUATION_STREAM), num_episodes)
+
+      return jax.lax.map(one, (keys, policies, configs))
+
+    seeds = jax.ShapeDtypeStruct((num_members,), np.uint32)
+    self._shapes = jax.eval_shape(init, seeds, self.config)
+    self._shardings = state_shardings(self._mesh, self._shapes)
+    self._init = jax.jit(init, out_shardings=self._shardings)
+    self._advance = jax.jit(advance, out_shardings=(self._shardings, self._replicated), donate_argnums=0)
+    self._evaluate = jax.jit(evaluate_members, static_argnums=3, out_shardings=self._replicated)
+    self._place = jax.jit(lambda states: jax.tree.map(of_kind, states, self._shapes), out_shardings=self._shardings)
+    self._gather = jax.jit(lambda states: states, out_shardings=self._replicated)
+    self._compiled = None
+
+  def init(self, seeds: list[int]) -> TrainingState:
+    """States before the first epoch, leading axis `[num_members]`."""
+    with jax.set_mesh(self._mesh):
+      return self._init(np.asarray(seeds, np.uint32), self.config)
+
+  def place(self, states: TrainingState) -> TrainingState:
+    """Spreads states that were read back and that every process has alike."""
+    return self._place(jax.tree.map(lambda leaf: np.asarray(raw(leaf)), states))
+
+  def compile(self, states: TrainingState) -> None:
+    """Compiles the chunk, so that its time can be told apart."""
+    with jax.set_mesh(self._mesh):
+      self._compiled = self._advance.lower(states, self.config, self._epochs_of_members(0, None)).compile()
+
+  @property
+  def program_bytes(self) -> dict[str, int]:
+    """Memory of the compiled chunk on one device; see `memory.program_bytes`."""
+    return memory.program_bytes(self._compiled)
+
+  @property
+  def program_text(self) -> str:
+    """What one device runs, after partitioning."""
+    return self._compiled.as_text()
+
+  @property
+  def is_compiled(self) -> bool:
+    """Whether `launch` may be called."""
+    return self._compiled is not None
+
+  def launch(
+    self, states: TrainingState, num_epochs: int, frozen: np.ndarray | None = None
+  ) -> tuple[TrainingState, PendingMetrics]:
+    """Starts `num_epochs` epochs of the members that are not `frozen`; as `training.Members.launch`."""
+    states, metrics = self._compiled(states, self.config, self._epochs_of_members(num_epochs, frozen))
+    return states, PendingMetrics(metrics, num_epochs)
+
+  def fetch(self, pending: PendingMetrics) -> dict[str, np.ndarray]:
+    """Waits for a launch; each metric as an array `[num_members, num_epochs]`."""
+    metrics = jax.device_get(pending.metrics)
+    return {name: values[:, : pending.num_epochs] for name, values in metrics.items()}
+
+  def evaluate(self, states: TrainingState, num_episodes: int, of_best: bool = False) -> np.ndarray:
+    """Returns of the mean action, `[num_members, num_episodes]`, as `training.Members.evaluate`."""
+    policies = states.best_policy if of_best else states.policy
+    return jax.device_get(self._evaluate(states.key, policies, self.config, num_episodes))
+
+  def gather(self, states: TrainingState) -> TrainingState:
+    """Whole states on every device; all processes together."""
+    return self._gather(states)
+
+  def _epochs_of_members(self, num_epochs: int, frozen: np.ndarray | None) -> np.ndarray:
+    epochs = np.full(self.num_members, num_epochs, np.int32)
+    return epochs if frozen is None else np.where(frozen, 0, epochs).astype(np.int32)
+
+
+def check_divisible(num_envs: int, num_devices: int) -> None:
+  """Refuses environments that cannot be shared out equally.
+
+  Raises:
+    UserError: when `num_devices` does not divide `num_envs`.
+  """
+  if num_envs % num_devices:
+    raise UserError(
+      f"config.num_envs: {num_envs} is not allowed with --shard_environments on {num_devices} devices; allowed: a "
+      f"multiple of {num_devices}"
+    )
+
+
+def state_shardings(mesh: jax.sharding.Mesh, states: TrainingState) -> TrainingState:
+  """Where every leaf of `states`, `[num_members, ...]`, lies: environments over the mesh, all else on every device."""
+  split = NamedSharding(mesh, PartitionSpec(None, ENVIRONMENT))
+  everywhere = jax.tree.map(lambda _: NamedSharding(mesh, PartitionSpec()), states)
+  return everywhere.replace(
+    environment=jax.tree.map(lambda _: split, states.environment),
+    episode_start=split,
+    returns=everywhere.returns.replace(running=split),
+  )

@@ -1,0 +1,133 @@
+"""SHAC and policy enhancement: closed forms, and each against the other."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.flatten_util import ravel_pytree
+
+from gippo_jax import envs
+from gippo_jax.algorithms import ALGORITHMS, Draws
+from gippo_jax.algorithms.base import networks_of
+from gippo_jax.algorithms.pe import collect_with_action_values
+from gippo_jax.config import Config, traced
+from gippo_jax.envs.linear_quadratic import LinearQuadratic
+from gippo_jax.learning.gradient_health import drop_nonfinite
+
+BASE = Config()
+
+
+def config_of(algorithm, **options):
+  fields = {
+    "algorithm": algorithm,
+    "num_envs": 3,
+    "horizon": 6,
+    "discount": 0.9,
+    "normalize_observations": False,
+    "normalize_values": False,
+    "clip_gradients": False,
+    "actor": BASE.actor.replace(units=(8,)),
+    "critic": BASE.critic.replace(units=(8,), num_iterations=1, num_minibatches=1),
+  }
+  return traced(BASE.replace(**(fields | options)))
+
+
+def setting(probe, config):
+  env = envs.vectorize(probe, config.num_envs)
+  state = jax.jit(ALGORITHMS[config.algorithm](env).init)(jax.random.key(3), config)
+  moved = jax.tree.map(lambda leaf: leaf + 0.2 * np.random.default_rng(0).normal(size=leaf.shape), state.critic)
+  noise = jax.random.normal(jax.random.key(4), (config.horizon, config.num_envs, probe.action_size))
+  return env, networks_of(env, config), state.replace(target_critic=moved), noise
+
+
+class QuadraticValue:
+  """Networks whose value is `-curvature * x^2`, whatever the parameters."""
+
+  def __init__(self, networks, curvature):
+    self.policy = networks.policy
+    self._curvature = curvature
+
+  def value(self, params, obs):
+    del params
+    return -self._curvature * obs[..., 0] ** 2
+
+
+def test_action_values_have_the_closed_form_of_linear_quadratic_control():
+  """`q_a = dr/da + discount (ds'/da) V'(s')`, times the slope of the tanh in front of the environment."""
+  probe = LinearQuadratic(start_noise=0.5, episode_length=4)
+  config = config_of("pe")
+  env, networks, state, noise = setting(probe, config)
+  curvature = 1.7
+  _, window, gradient, _ = collect_with_action_values(env, QuadraticValue(networks, curvature), config, state, noise)
+  x, action = window.raw_observation[..., 0], jnp.tanh(window.action[..., 0])
+  reached = probe.decay * x + probe.gain * action
+  by_action = -2.0 * probe.gain * reached * (1.0 + 0.9 * curvature) - 2.0 * probe.action_cost * action
+  assert np.min(np.abs(by_action)) > 1e-4
+  np.testing.assert_allclose(gradient[..., 0], by_action * (1.0 - action**2), rtol=1e-9)
+
+
+def test_nothing_is_behind_an_early_end():
+  """A point mass that leaves its box: the last sample's derivative is the reward's alone."""
+  probe = envs.make("point_mass", dimension=1, episode_length=100)
+  config = config_of("pe", horizon=12)
+  env, networks, state, noise = setting(probe, config)
+
+  @jax.jit
+  def collect(config):
+    _, window, gradient, _ = collect_with_action_values(env, networks, config, state, noise + 3.0)
+    return window, gradient
+
+  window, gradient = collect(config)
+  ended = np.asarray(window.done) > 0
+  assert ended.any()
+  assert np.all(np.asarray(window.next_value)[ended] == 0.0)
+  _, of_reward = collect(config.replace(discount=jnp.zeros_like(config.discount)))
+  np.testing.assert_allclose(gradient[ended], of_reward[ended], rtol=1e-12)
+  assert np.all(np.abs(gradient[~ended] - of_reward[~ended]) > 1e-9)
+
+
+@functools.cache
+def gradient_norm(algorithm, probe, **options):
+  config = config_of(algorithm, **options)
+  env, _, state, noise = setting(probe, config)
+  after, metrics = jax.jit(ALGORITHMS[algorithm](env).update)(state, config, Draws(noise, jax.random.key(0)))
+  return after, metrics
+
+
+def test_over_one_step_shac_and_policy_enhancement_are_the_same():
+  """SVG(1): both differentiate `r + discount V'(s')` through one step."""
+  probe = envs.make("point_mass", dimension=2, episode_length=5)
+  shac, metrics = gradient_norm("shac", probe, horizon=1)
+  pe, _ = gradient_norm("pe", probe, horizon=1)
+  assert metrics["actor_gradient_norm"] > 1e-3
+  np.testing.assert_allclose(ravel_pytree(shac.actor)[0], ravel_pytree(pe.actor)[0], rtol=1e-10)
+
+
+def test_over_more_steps_they_differ():
+  probe = envs.make("point_mass", dimension=2, episode_length=5)
+  shac, _ = gradient_norm("shac", probe)
+  pe, _ = gradient_norm("pe", probe)
+  assert not np.allclose(ravel_pytree(shac.actor)[0], ravel_pytree(pe.actor)[0], rtol=1e-3)
+
+
+def test_shac_is_rp_at_lambda_one_over_another_number():
+  """RP divides by the segments (episodes of 5 in windows of 6: two each), SHAC by the samples."""
+  probe = envs.make("point_mass", dimension=2, episode_length=5)
+  _, shac = gradient_norm("shac", probe)
+  _, rp = gradient_norm("rp", probe, actor_gae_lambda=1.0)
+  np.testing.assert_allclose(shac["actor_gradient_norm"] * 18, rp["actor_gradient_norm"] * 6, rtol=1e-10)
+  np.testing.assert_allclose(shac["actor_loss"] * 18, rp["actor_loss"] * 6, rtol=1e-10)
+
+
+def test_lost_samples_are_in_no_norm():
+  gradient = jnp.ones((16, 2, 4)).at[:8].multiply(3.0).at[0, 0, 1].set(jnp.nan).at[9, 1, 0].set(jnp.inf)
+  kept, metrics = drop_nonfinite(gradient)
+  np.testing.assert_array_equal(kept[0, 0], 0.0)
+  np.testing.assert_array_equal(kept[9, 1], 0.0)
+  assert metrics["sample_gradient_dropped"] == pytest.approx(2 / 32)
+  np.testing.assert_allclose(metrics["sample_gradient_norm"], (15 * 6.0 + 15 * 2.0) / 30)
+  np.testing.assert_allclose(metrics["sample_gradient_norm_by_age"], [6.0] * 4 + [2.0] * 4)
+  _, lost = drop_nonfinite(jnp.full((3, 1, 1), jnp.nan))
+  np.testing.assert_array_equal(lost["sample_gradient_norm_by_age"], np.zeros(3))

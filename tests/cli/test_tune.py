@@ -1,0 +1,63 @@
+"""The tune command as a user runs it."""
+
+import json
+import shlex
+import sys
+
+import pytest
+
+from tests.commands import check_error, execute
+from tests.gippo_jax.test_tune import RATE_AND_PASSES, space_of
+
+PRINT_CONFIGURATION = """
+import json, sys
+from absl import flags
+from gippo_jax import parsing
+from gippo_jax.cli import flags as command_line
+from gippo_jax.cli import train as main
+command_line.parse_flags(sys.argv)
+print(json.dumps(parsing.parse(flags.FLAGS.config).to_dict()))
+"""
+
+
+def test_the_command_tunes_and_says_how_to_train_the_best(run, environment, tmp_path):
+  space = space_of(tmp_path, RATE_AND_PASSES).path
+  small = ("--config.algorithm=lr", "--config.num_epochs=8", "--config.actor.units=(4,)", "--config.critic.units=(4,)")
+  arguments = ("--config=experiments/configs/functions.py:dejong1", *small, f"--space={space}", "--batch=1")
+  arguments = (*arguments, f"--workdir={tmp_path / 'study'}", "--trials=1")
+  process = run("gippo_jax", "tune", *arguments)
+  assert process.returncode == 0, process.stderr
+  assert "finished: 1 trials; the best is trial 0" in process.stdout
+  again = run("gippo_jax", "tune", *arguments)
+  assert again.returncode == 0
+  assert "holds 1 finished trials; nothing to do" in again.stdout
+  (line,) = [line for line in again.stdout.splitlines() if line.startswith("python -m gippo_jax.main")]
+  trained = json.loads(execute(environment, sys.executable, "-c", PRINT_CONFIGURATION, *shlex.split(line)[3:]).stdout)
+  tuned_with = json.loads((tmp_path / "study" / "config.json").read_text())
+  best = json.loads((tmp_path / "study" / "best.json").read_text())["parameters"]
+  tuned_with["lr"]["learning_rate"] = best["lr.learning_rate"]
+  tuned_with["critic"]["num_iterations"] = best["critic.num_iterations"]
+  del tuned_with["tune"]
+  assert trained == tuned_with
+
+
+@pytest.mark.parametrize(
+  ("arguments", "words"),
+  [
+    (("--trials=0",), "--trials"),
+    (("--config.algorithm=ppo",), "--space is missing"),
+  ],
+)
+def test_bad_commands_end_in_one_line(run, tmp_path, arguments, words):
+  workdir = tmp_path / "study"
+  config = "--config=experiments/configs/functions.py:dejong1"
+  process = run("gippo_jax", "tune", config, *arguments, f"--workdir={workdir}")
+  check_error(process, words)
+  assert not workdir.exists()
+
+
+def test_without_optuna_it_says_what_to_install(environment):
+  code = "import runpy, sys; sys.modules['optuna'] = None; runpy.run_module('gippo_jax.tune', run_name='__main__')"
+  config = "--config=experiments/configs/functions.py:dejong1"
+  process = execute(environment, sys.executable, "-c", code, config)
+  check_error(process, 'pip install "gippo_jax[tune]"')
