@@ -2,11 +2,14 @@
 
 import math
 from collections.abc import Iterable
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import jax
 import numpy as np
 from flax import struct
+
+# Any pytree: JAX has no narrower type for what only its owner looks into.
+PyTree: TypeAlias = Any
 
 
 @struct.dataclass

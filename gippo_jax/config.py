@@ -1,116 +1,46 @@
 """Hyper-parameters: one typed pytree whose real numbers are leaves and whose sizes and switches are static.
 
-`Config` is what the compiled code takes. Its fields made by `real` are pytree leaves, traced by `jit`: a sweep stacks
-them and `vmap`s. All other fields are part of the tree's structure, hence of the compile key. `gippo_jax.parsing` turns
-what a user wrote into a `Config`.
+`Config` is what the compiled code takes: the fields that all algorithms have, and the groups of the one algorithm that
+is trained, which belong to it (`gippo_jax.registry`). `gippo_jax.parsing` turns what a user wrote into one.
 """
 
 import dataclasses
-import math
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Self
 
+import jax.tree_util
 from flax import struct
 
+from gippo_jax import registry
+from gippo_jax.errors import UserError
+from gippo_jax.fields import (
+  allowed_of,
+  build,
+  check_value,
+  choice,
+  fields_of,
+  group,
+  integer,
+  is_traced,
+  real,
+  sizes,
+  switch,
+  text,
+  texts,
+  traced_integer,
+)
 
-@dataclasses.dataclass(frozen=True)
-class Allowed:
-  """What a field takes: `describe()` says it, `check(value)` returns the value in its type or raises."""
-
-  kind: str
-  minimum: float | None = None
-  above: float | None = None
-  maximum: float | None = None
-  options: tuple[str, ...] = ()
-  doc: str = ""
-
-  def describe(self) -> str:
-    """The allowed values in words."""
-    if self.kind == "choice":
-      return "one of " + ", ".join(self.options)
-    if self.kind == "switch":
-      return "True or False"
-    if self.kind == "sizes":
-      return "a non-empty tuple of integers >= 1"
-    noun = "an integer" if self.kind == "integer" else "a number"
-    bounds = []
-    if self.minimum is not None:
-      bounds.append(f">= {self.minimum:g}")
-    if self.above is not None:
-      bounds.append(f"> {self.above:g}")
-    if self.maximum is not None:
-      bounds.append(f"<= {self.maximum:g}")
-    return " ".join([noun, " and ".join(bounds)]).strip()
-
-  def check(self, value: Any) -> Any:
-    """Returns `value` as its type, or raises `ValueError` without a text."""
-    if self.kind == "choice":
-      return self._require(value, isinstance(value, str) and value in self.options)
-    if self.kind == "switch":
-      return self._require(value, isinstance(value, bool))
-    if self.kind == "sizes":
-      is_sequence = isinstance(value, (tuple, list)) and len(value) > 0
-      self._require(value, is_sequence and all(_is_integer(size) and size >= 1 for size in value))
-      return tuple(int(size) for size in value)
-    if self.kind == "integer":
-      self._require(value, _is_integer(value))
-      return int(self._in_range(value))
-    self._require(value, isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value))
-    return float(self._in_range(value))
-
-  def _in_range(self, value: float) -> float:
-    above_minimum = self.minimum is None or value >= self.minimum
-    strictly_above = self.above is None or value > self.above
-    return self._require(value, above_minimum and strictly_above and (self.maximum is None or value <= self.maximum))
-
-  def _require(self, value: Any, condition: bool) -> Any:
-    if not condition:
-      raise ValueError
-    return value
-
-
-def _is_integer(value: Any) -> bool:
-  return isinstance(value, int) and not isinstance(value, bool)
-
-
-def real(default: float, doc: str, **bounds: float) -> Any:
-  """A traced real number."""
-  return struct.field(default=default, metadata={"allowed": Allowed("real", doc=doc, **bounds)})
-
-
-def _static(default: Any, allowed: Allowed) -> Any:
-  return struct.field(pytree_node=False, default=default, metadata={"allowed": allowed})
-
-
-def integer(default: int, doc: str, **bounds: float) -> Any:
-  """A static integer."""
-  return _static(default, Allowed("integer", doc=doc, **bounds))
-
-
-def switch(default: bool, doc: str) -> Any:
-  """A static truth value."""
-  return _static(default, Allowed("switch", doc=doc))
-
-
-def choice(default: str, options: tuple[str, ...], doc: str) -> Any:
-  """A static word out of a few."""
-  return _static(default, Allowed("choice", options=options, doc=doc))
-
-
-def sizes(default: tuple[int, ...], doc: str) -> Any:
-  """A static tuple of positive integers."""
-  return _static(default, Allowed("sizes", doc=doc))
-
-
-def group(cls: type) -> Any:
-  """A nested group of fields."""
-  return struct.field(default_factory=cls)
+_ACTIVATIONS = ("elu", "tanh", "relu", "silu")
 
 
 @struct.dataclass
 class ActorConfig:
   """Policy network."""
 
+  network: str = text("mlp", "mlp, or the import path of a factory of one's own, my_package.nets:make")
   units: tuple[int, ...] = sizes((32, 32), "widths of the hidden layers")
+  activation: str = choice("elu", _ACTIVATIONS, "of the hidden layers")
+  layer_norm: bool = switch(True, "LayerNorm behind every hidden layer")
   fixed_std: bool = switch(False, "the standard deviation is one learned vector, not a head of the network")
   initial_log_std: float = real(0.0, "start of that vector; unused without fixed_std")
 
@@ -120,12 +50,14 @@ class CriticConfig:
   """Value network and its regression."""
 
   units: tuple[int, ...] = sizes((32, 32), "widths of the hidden layers")
+  activation: str = choice("elu", _ACTIVATIONS, "of the hidden layers")
+  layer_norm: bool = switch(True, "LayerNorm behind every hidden layer")
   learning_rate: float = real(1e-3, "Adam rate of the first epoch", minimum=0)
   final_learning_rate: float = real(
     1e-5, "rate of the last epoch, reached linearly (plain PPO keeps the first)", minimum=0
   )
-  num_iterations: int = integer(16, "passes over the window per epoch", minimum=1)
-  num_minibatches: int = integer(4, "minibatches per pass", minimum=1)
+  num_iterations: int = integer(16, "passes over the window per epoch")
+  num_minibatches: int = integer(4, "minibatches per pass")
   target_decay: float = real(0.2, "target = target_decay * target + (1 - target_decay) * critic", minimum=0, maximum=1)
 
 
@@ -133,91 +65,30 @@ class CriticConfig:
 class AdamConfig:
   """Adam of the critic, the alpha step and the single-step algorithms."""
 
-  beta1: float = real(0.7, "decay of the first moment", minimum=0, maximum=1)
-  beta2: float = real(0.95, "decay of the second moment", minimum=0, maximum=1)
+  beta1: float = real(0.7, "decay of the first moment", minimum=0, below=1)
+  beta2: float = real(0.95, "decay of the second moment", minimum=0, below=1)
 
 
-@struct.dataclass
-class RateConfig:
-  """Rate of an algorithm that makes one step of the actor per epoch."""
-
-  learning_rate: float = real(1e-3, "Adam rate of the first epoch", minimum=0)
-  final_learning_rate: float = real(1e-5, "rate of the last epoch, reached linearly", minimum=0)
-
-
-@struct.dataclass
-class LRPConfig(RateConfig):
-  """The step on both estimators, weighted by their inverse variances."""
-
-  num_variance_samples: int = integer(16, "single-sample gradients that measure an estimator's variance", minimum=2)
-  max_gradient_entries: int = integer(512, "leading entries of a gradient that enter its variance", minimum=1)
-
-
-@struct.dataclass
-class AlphaConfig:
-  """GI-PPO's alpha-policy and the adaptation of alpha."""
-
-  initial: float = real(1e-5, "alpha of the first epoch: step of the actions along the gradient", above=0)
-  maximum: float = real(1.0, "largest alpha", above=0)
-  update_factor: float = real(
-    1.1, "alpha is multiplied or divided by this once an epoch (beta in the paper)", minimum=1
-  )
-  determinant_interval: float = real(
-    0.4, "allowed distance from 1 of the estimated det(I + alpha Hessian) (delta_det in the paper)", minimum=0
-  )
-  max_out_of_range_ratio: float = real(
-    0.5, "tolerated share of ratios outside the clip range (delta_oorr in the paper)", minimum=0, maximum=1
-  )
-  learning_rate: float = real(1e-3, "Adam rate of the regression onto the moved actions", minimum=0)
-  min_learning_rate: float = real(1e-5, "the rate does not fall below this after failures", minimum=0)
-  num_steps: int = integer(16, "full-batch gradient steps of that regression per epoch", minimum=1)
-
-
-@struct.dataclass
-class PPOConfig:
-  """Clipped surrogate, for PPO and inside GI-PPO."""
-
-  learning_rate: float = real(1e-4, "Adam rate; of the first minibatch with rate_schedule=adaptive_kl", minimum=0)
-  rate_schedule: str = choice(
-    "constant", ("constant", "adaptive_kl"), "whether the rate follows the divergence of the policy's steps"
-  )
-  kl_threshold: float = real(
-    0.008, "adaptive_kl: the rate falls by 1.5 above twice this divergence, and rises by 1.5 below half of it", above=0
-  )
-  min_learning_rate: float = real(1e-5, "the rate does not fall below this after failures", minimum=0)
-  compound_retries: bool = switch(
-    True, "each retry divides the rate again; if not, every retry runs at learning_rate / retry.rate_divisor"
-  )
-  clip_range: float = real(0.2, "ratios are clipped to 1 +- clip_range", above=0, maximum=1)
-  minibatch_size: int = integer(64, "samples per minibatch; divides num_envs * horizon", minimum=1)
-  num_passes: int = integer(5, "passes over the window per epoch", minimum=1)
-  beta1: float = real(0.9, "decay of the first moment", minimum=0, maximum=1)
-  beta2: float = real(0.999, "decay of the second moment", minimum=0, maximum=1)
-
-
-@struct.dataclass
-class RetryConfig:
-  """Minimisation with retry, of the alpha step and of PPO."""
-
-  max_attempts: int = integer(8, "attempts before the old weights are kept", minimum=1)
-  rate_divisor: float = real(1.5, "the rate is divided by this from attempt to attempt", minimum=1)
-
-
-@struct.dataclass
+@dataclasses.dataclass(frozen=True, init=False)
 class Config:
-  """All hyper-parameters of a training run; the argument of every compiled function."""
+  """All hyper-parameters of a training run; the argument of every compiled function.
 
-  algorithm: str = choice("gippo", ("lr", "rp", "shac", "ppo", "lrp", "pe", "gippo"), "training algorithm")
-  num_envs: int = integer(64, "environments stepped side by side", minimum=1)
-  horizon: int = integer(
-    1, "steps per environment and epoch; also the length of backpropagation through time", minimum=1
-  )
-  num_epochs: int = integer(2000, "epochs of training", minimum=1)
+  `Config(algorithm="ppo", num_envs=8, ppo={"learning_rate": 3e-4})` checks as the command line does. The groups of the
+  algorithm are attributes like the common ones: `config.ppo.clip_range`.
+
+  Args:
+    **values: fields, and groups as dictionaries or as objects; the others are at their defaults.
+
+  Raises:
+    UserError: naming the field, its value and what is allowed.
+  """
+
+  algorithm: str = text("gippo", "training algorithm; `python -m gippo_jax list` shows all")
+  num_envs: int = integer(64, "environments stepped side by side")
+  horizon: int = integer(1, "steps per environment and epoch; also the length of backpropagation through time")
+  num_epochs: int = traced_integer(2000, "epochs of training; the end of linear schedules")
   discount: float = real(0.99, "discount per step", above=0, maximum=1)
   gae_lambda: float = real(0.95, "lambda of the advantages and of the critic's targets", minimum=0, maximum=1)
-  actor_gae_lambda: float = real(
-    0.95, "lambda in the objective that RP and LR+RP differentiate; SHAC's is 1", minimum=0, maximum=1
-  )
   normalize_observations: bool = switch(True, "running statistics of observations")
   normalize_values: bool = switch(True, "the critic predicts normalised returns")
   normalize_advantages: bool = switch(True, "advantages of policy losses are standardised over the window")
@@ -227,23 +98,122 @@ class Config:
   actor: ActorConfig = group(ActorConfig)
   critic: CriticConfig = group(CriticConfig)
   adam: AdamConfig = group(AdamConfig)
-  lr: RateConfig = group(RateConfig)
-  rp: RateConfig = group(RateConfig)
-  shac: RateConfig = group(RateConfig)
-  lrp: LRPConfig = group(LRPConfig)
-  pe: RateConfig = group(RateConfig)
-  alpha: AlphaConfig = group(AlphaConfig)
-  ppo: PPOConfig = group(PPOConfig)
-  retry: RetryConfig = group(RetryConfig)
+  own: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # groups are of any class
+
+  def __init__(self, **values: object):
+    spec = registry.find(values.get("algorithm", "gippo"))
+    fields = common_fields()
+    built: dict[str, object] = {
+      name: field.default_factory() if allowed_of(field) is None else field.default  # type: ignore[misc]
+      for name, field in fields.items()
+    }
+    own = {name: cls() for name, cls in spec.groups.items()}
+    for name, value in values.items():
+      place, cls = (own, spec.groups[name]) if name in own else (built, None)
+      if cls is None and name not in fields:
+        raise registry.unknown_or_foreign(name, spec)
+      if cls is None and allowed_of(fields[name]) is None:
+        cls = fields[name].default_factory  # type: ignore[assignment]
+      place[name] = check_value(fields[name], value, f"config.{name}") if cls is None else _group(cls, name, value)
+    _set(self, built, own)
+    check_together(self)
+
+  def __getattr__(self, name: str) -> Any:
+    """A group of the algorithm; its class is the algorithm's own."""
+    own = self.__dict__.get("own", {})
+    if name in own:
+      return own[name]
+    raise AttributeError(f"{type(self).__name__} has no {name}")
+
+  def replace(self, **changes: Any) -> Self:
+    """The same with other fields or groups, unchecked: values may be traced.
+
+    A change of `algorithm` brings the new one's groups, at their defaults where the old one has none of that name.
+    """
+    own = dict(self.own)
+    if "algorithm" in changes:
+      own = {name: own.get(name, cls()) for name, cls in registry.find(changes["algorithm"]).groups.items()}
+    common = {name: getattr(self, name) for name in common_fields()}
+    for name, value in changes.items():
+      if name not in common and name not in own:
+        raise registry.unknown_or_foreign(name, registry.find(changes.get("algorithm", self.algorithm)))
+      (own if name in own else common)[name] = value
+    return _set(object.__new__(type(self)), common, own)
+
+
+def common_fields() -> dict[str, dataclasses.Field[Any]]:
+  """The fields that all algorithms have, by name."""
+  return {name: field for name, field in fields_of(Config).items() if name != "own"}
+
+
+def check_together(config: Config) -> None:
+  """Checks that involve more than one field, the algorithm's own among them.
+
+  Raises:
+    UserError: naming the field, its value and what is allowed.
+  """
+  window = config.num_envs * config.horizon
+  if window < 2:
+    raise UserError(
+      f"config.num_envs: {config.num_envs} is not allowed with horizon {config.horizon}; "
+      "allowed: num_envs * horizon >= 2, since advantages are standardised over the window"
+    )
+  check_divides("critic.num_minibatches", config.critic.num_minibatches, window)
+  registry.find(config.algorithm).check(config)
+
+
+def check_divides(name: str, value: int, window: int) -> None:
+  """Checks that the window's samples fall into equal parts.
+
+  Raises:
+    UserError: when they do not.
+  """
+  if window % value:
+    raise UserError(f"config.{name}: {value} is not allowed; allowed: a divisor of num_envs * horizon = {window}")
+
+
+def _group(cls: type, name: str, value: object) -> object:
+  if isinstance(value, cls):
+    value = {field.name: getattr(value, field.name) for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+  if not isinstance(value, Mapping):
+    raise UserError(f"config.{name}: {value!r} is not allowed; allowed: {cls.__name__} or a dictionary of its fields")
+  return build(cls, value, f"config.{name}")
+
+
+def _set(config: Config, common: Mapping[str, object], own: Mapping[str, object]) -> Any:
+  for name, value in {**common, "own": dict(own)}.items():
+    object.__setattr__(config, name, value)
+  return config
+
+
+def _flatten(config: Config) -> tuple[list[tuple[jax.tree_util.GetAttrKey, Any]], Any]:
+  fields = common_fields()
+  nodes = [(name, getattr(config, name)) for name, field in fields.items() if is_traced(field)]
+  static = tuple(getattr(config, name) for name, field in fields.items() if not is_traced(field))
+  children = [(jax.tree_util.GetAttrKey(name), value) for name, value in [*nodes, *config.own.items()]]
+  return children, (static, tuple(config.own))
+
+
+def _unflatten(structure: Any, children: Any) -> Config:
+  static, groups = structure
+  fields = common_fields()
+  nodes = [name for name, field in fields.items() if is_traced(field)]
+  children = list(children)
+  common = dict(zip(nodes, children, strict=False))
+  common |= zip((name for name, field in fields.items() if not is_traced(field)), static, strict=True)
+  return _set(object.__new__(Config), common, dict(zip(groups, children[len(nodes) :], strict=True)))
+
+
+jax.tree_util.register_pytree_with_keys(Config, _flatten, _unflatten)
 
 
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
   """What the host does around the compiled code; nothing here is compiled in."""
 
-  seed: int = integer(1, "seed of the first run; further ones count up", minimum=0)
-  num_seeds: int = integer(1, "seeds trained together in one compiled program", minimum=1)
-  log_interval: int = integer(10, "every so many epochs a row of metrics is written", minimum=1)
+  seed: int = integer(1, "seed of the first run; further ones count up", minimum=0, maximum=2**32 - 1)
+  num_seeds: int = integer(1, "seeds trained together in one compiled program")
+  log_interval: int = integer(10, "every so many epochs a row of metrics is written")
   checkpoint_seconds: float = real(30.0, "least time between checkpoints", minimum=0)
   gradient_probe: bool = switch(True, "refuse an environment whose rewards show no gradient at start-up")
   tolerated_share: float = real(
@@ -252,7 +222,9 @@ class RunConfig:
     minimum=0,
     maximum=1,
   )
-  evaluation_episodes: int = integer(128, "episodes of the final evaluation", minimum=1)
+  evaluation_episodes: int = integer(128, "episodes of the final evaluation")
+  init_from: str = text("", "folder of a run whose networks and statistics this one starts from; set by --init_from")
+  plugins: tuple[str, ...] = texts("modules that bring algorithms of one's own; set by --plugin")
 
 
 def traced(config: Config) -> Config:

@@ -1,12 +1,18 @@
 """From what a user wrote (`ml_collections.ConfigDict`) to checked, typed configurations, and the defaults back."""
 
-import dataclasses
+import re
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from gippo_jax.config import Config, RunConfig
+from gippo_jax import registry
+from gippo_jax.config import Config, RunConfig, common_fields
 from gippo_jax.errors import UserError
+from gippo_jax.fields import Allowed, allowed_of, build, fields_of, plain, unknown_field
+
+# What a run's `config.json` holds besides the experiment; see `runs.workdir`.
+HISTORY = "continued_from"
 
 
 class Experiment(NamedTuple):
@@ -26,29 +32,42 @@ class Experiment(NamedTuple):
   def label(self) -> str:
     """Short name, e.g. `ackley_64_gippo`."""
     parameters = [value for name, value in self.env.items() if name != "name"]
-    return "_".join(str(part) for part in [self.env["name"], *parameters, self.config.algorithm])
+    label = "_".join(str(part) for part in [self.env["name"], *parameters, self.config.algorithm])
+    return re.sub(r"[^\w.=+-]+", "_", label)
+
+  @property
+  def seeds(self) -> list[int]:
+    """Of the members."""
+    return list(range(self.run.seed, self.run.seed + self.run.num_seeds))
 
   def to_dict(self) -> dict[str, Any]:
-    """The experiment as plain data, in the shape the user writes."""
-    return {**_to_dict(self.config), **_to_dict(self.run), "env": dict(self.env)}
+    """The experiment as plain data, in the shape the user writes; of the groups, the algorithm's own."""
+    values = plain(self.config)
+    own = {name: plain(group) for name, group in values.pop("own").items()}
+    return {**values, **own, **plain(self.run), "env": dict(self.env)}
 
 
 def default_config() -> ConfigDict:
   """All fields with their defaults, to be changed by a configuration file; `env.name` is still to be set.
 
-  The result takes new keys only below `env`, whose parameters are the environment's own.
+  The groups of all algorithms are there, so that one file can serve several of them; those of the algorithm that is
+  trained count. The result takes new keys only below `env`, whose parameters are the environment's own.
   """
-  config = ConfigDict({**_to_dict(Config()), **_to_dict(RunConfig()), "env": {"name": ""}})
+  values = plain(Config())
+  values.pop("own")
+  own = {name: plain(cls()) for name, cls in registry.groups().items()}
+  config = ConfigDict({**values, **own, **plain(RunConfig()), "env": {"name": ""}})
   config.lock()
   config.env.unlock()
   return config
 
 
-def parse(values: ConfigDict) -> Experiment:
+def parse(values: ConfigDict | Mapping[str, Any]) -> Experiment:
   """Checks every field.
 
   Args:
-    values: from a configuration file's `get_config`, with the command line's changes.
+    values: from a configuration file's `get_config`, with the command line's changes, or what a run's `config.json`
+      holds. Groups of other algorithms are checked and left out.
 
   Returns:
     The typed experiment.
@@ -56,15 +75,52 @@ def parse(values: ConfigDict) -> Experiment:
   Raises:
     UserError: naming the field, its value and what is allowed.
   """
-  plain = values.to_dict()
-  env = plain.pop("env", None)
-  if not isinstance(env, dict) or not env.get("name"):
-    raise UserError("config.env.name is missing; a configuration file sets it (see experiments/configs/functions.py)")
-  run_names = _fields(RunConfig)
-  config = _build(Config, {name: value for name, value in plain.items() if name not in run_names}, "config")
-  run = _build(RunConfig, {name: value for name, value in plain.items() if name in run_names}, "config")
-  _check_together(config)
-  return Experiment(config=config, run=run, env=env)
+  rest = dict(values.to_dict() if isinstance(values, ConfigDict) else values)
+  rest.pop(HISTORY, None)
+  env = rest.pop("env", None)
+  run_fields, common = fields_of(RunConfig), common_fields()
+  run = build(RunConfig, {name: rest.pop(name) for name in run_fields if name in rest}, "config")
+  registry.load(run.plugins)
+  spec = registry.find(rest.get("algorithm", Config().algorithm))
+  all_groups = registry.groups()
+  for name in [name for name in rest if name not in common and name not in spec.groups]:
+    if name not in all_groups:
+      raise unknown_field(f"config.{name}", {**common, **all_groups, **run_fields})
+    build(all_groups[name], _mapping(name, rest.pop(name)), f"config.{name}")
+  config = Config(**rest)
+  if run.seed + run.num_seeds > 2**32:
+    raise UserError(f"config.num_seeds: {run.num_seeds} is not allowed with seed {run.seed}; allowed: seeds below 2^32")
+  if not isinstance(env, Mapping) or not env.get("name"):
+    raise UserError(
+      "config.env.name is missing; allowed: a name (`python -m gippo_jax list` shows them), SUITE:NAME, or the import "
+      "path of an environment of your own, my_package.my_module:MyEnvironment"
+    )
+  return Experiment(config=config, run=run, env=dict(env))
+
+
+def allowed_of_name(name: str) -> Allowed | None:
+  """What the field of a dotted name takes; `None` for a group.
+
+  Args:
+    name: below `config`, e.g. `ppo.learning_rate`; not below `env`.
+
+  Raises:
+    UserError: when there is no such field.
+  """
+  known: dict[str, Any] = {**common_fields(), **registry.groups(), **fields_of(RunConfig)}
+  path, names = "config", name.split(".")
+  for depth, part in enumerate(names):
+    path = f"{path}.{part}"
+    if part not in known:
+      raise unknown_field(path, known)
+    entry = known[part]
+    allowed = None if isinstance(entry, type) else allowed_of(entry)
+    if depth == len(names) - 1:
+      return allowed
+    if allowed is not None:
+      raise UserError(f"{path}.{names[depth + 1]} is no field; {path} is {allowed.describe()}")
+    known = fields_of(entry if isinstance(entry, type) else entry.default_factory)
+  raise unknown_field("config.", known)
 
 
 def allowed_values(name: str) -> str:
@@ -78,71 +134,11 @@ def allowed_values(name: str) -> str:
   """
   if name.startswith("env."):
     return "what the environment takes"
-  known, path = {**_fields(Config), **_fields(RunConfig)}, "config"
-  *groups, last = name.split(".")
-  for group in groups:
-    field = known.get(group)
-    if field is None or "allowed" in field.metadata:
-      raise _unknown_field(f"{path}.{group}", known)
-    known, path = _fields(field.default_factory), f"{path}.{group}"
-  if last not in known:
-    raise _unknown_field(f"{path}.{last}", known)
-  allowed = known[last].metadata.get("allowed")
+  allowed = allowed_of_name(name)
   return allowed.describe() if allowed else "its fields, one by one"
 
 
-def _fields(cls: type) -> dict[str, dataclasses.Field]:
-  return {field.name: field for field in dataclasses.fields(cls)}
-
-
-def _unknown_field(path: str, known: dict[str, Any]) -> UserError:
-  return UserError(f"{path} is no field; known: {', '.join(known)}")
-
-
-def _to_dict(config: Any) -> dict[str, Any]:
-  return {
-    field.name: _to_dict(value) if dataclasses.is_dataclass(value) else value
-    for field in dataclasses.fields(config)
-    for value in [getattr(config, field.name)]
-  }
-
-
-def _build(cls: type, values: dict[str, Any], path: str) -> Any:
-  fields = _fields(cls)
-  for name in values:
-    if name not in fields:
-      raise _unknown_field(f"{path}.{name}", fields)
-  built = {}
-  for name, value in values.items():
-    allowed = fields[name].metadata.get("allowed")
-    if allowed is None:
-      built[name] = _build(fields[name].default_factory, value, f"{path}.{name}")
-      continue
-    try:
-      built[name] = allowed.check(value)
-    except ValueError:
-      raise UserError(f"{path}.{name}: {value!r} is not allowed; allowed: {allowed.describe()}") from None
-  return cls(**built)
-
-
-def _check_together(config: Config) -> None:
-  """Checks that involve more than one field."""
-  window = config.num_envs * config.horizon
-  if window < 2:
-    raise UserError(
-      f"config.num_envs: {config.num_envs} is not allowed with horizon {config.horizon}; "
-      "allowed: num_envs * horizon >= 2, since advantages are standardised over the window"
-    )
-  _check_divides("critic.num_minibatches", config.critic.num_minibatches, window)
-  if config.algorithm in ("ppo", "gippo"):
-    _check_divides("ppo.minibatch_size", config.ppo.minibatch_size, window)
-  if config.algorithm == "gippo" and config.alpha.initial > config.alpha.maximum:
-    raise UserError(
-      f"config.alpha.initial: {config.alpha.initial!r} is not allowed; allowed: at most alpha.maximum = "
-      f"{config.alpha.maximum:g}"
-    )
-
-
-def _check_divides(name: str, value: int, window: int) -> None:
-  if window % value:
-    raise UserError(f"config.{name}: {value} is not allowed; allowed: a divisor of num_envs * horizon = {window}")
+def _mapping(name: str, value: object) -> Mapping[str, object]:
+  if not isinstance(value, Mapping):
+    raise UserError(f"config.{name}: {value!r} is not allowed; allowed: its fields, one by one")
+  return value

@@ -44,11 +44,11 @@ def get_config(argument: str = "cartpole") -> ConfigDict:
   config.horizon = 32
   config.normalize_values = False
   config.rematerialize = True
-  config.actor_gae_lambda = 1.0
+  config.rp.gae_lambda = config.lrp.gae_lambda = 1.0
   config.actor.fixed_std = algorithm in _FIRST_ORDER
   config.actor.initial_log_std = -1.0
   config.critic.units = (64, 64)
-  config.lr.learning_rate = 1e-4
+  config.likelihood_ratio.learning_rate = 1e-4
   config.alpha.update_factor = 1.02
   config.alpha.max_out_of_range_ratio = 0.75
   config.ppo.minibatch_size = 2048

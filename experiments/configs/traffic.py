@@ -48,10 +48,10 @@ def get_config(argument: str = "pace_car_2") -> ConfigDict:
   config.horizon = 32
   config.num_epochs = 500
   config.normalize_values = False
-  config.actor_gae_lambda = 1.0
+  config.rp.gae_lambda = config.lrp.gae_lambda = 1.0
   config.actor.units = (512, 64, 64)
   config.critic.units = (64, 64)
-  config.lr.learning_rate = 3e-4
+  config.likelihood_ratio.learning_rate = 3e-4
   config.rp.learning_rate = 1e-3
   config.lrp.learning_rate = 3e-4
   config.alpha.initial = 0.1

@@ -1,17 +1,11 @@
-"""Training algorithms, one file each; `ALGORITHMS` maps the configuration's name to the constructor."""
+"""Training algorithms, one file each. Importing this package registers them; see `gippo_jax.registry`."""
 
 from gippo_jax.algorithms import gippo, lr, lrp, pe, ppo, rp, shac
 from gippo_jax.algorithms.base import Algorithm, Draws
+from gippo_jax.registry import register
 
 # In the order of the paper's tables.
-ALGORITHMS = {
-  "lr": lr.make,
-  "rp": rp.make,
-  "shac": shac.make,
-  "ppo": ppo.make,
-  "lrp": lrp.make,
-  "pe": pe.make,
-  "gippo": gippo.make,
-}
+for module in (lr, rp, shac, ppo, lrp, pe, gippo):
+  register(module.SPEC)
 
-__all__ = ["ALGORITHMS", "Algorithm", "Draws"]
+__all__ = ["Algorithm", "Draws"]

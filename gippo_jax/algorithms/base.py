@@ -1,19 +1,21 @@
 """What an algorithm is, and the parts of an epoch that all algorithms share."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 
 from gippo_jax.config import Config
+from gippo_jax.envs.base import PyTree
+from gippo_jax.envs.wrappers import EpisodeState
 from gippo_jax.learning import rollout
 from gippo_jax.learning.advantages import standardize
 from gippo_jax.learning.critic import fit_critic
-from gippo_jax.learning.networks import Networks, make_networks
 from gippo_jax.learning.normalization import init_statistics
 from gippo_jax.learning.optimization import linear_rate, make_optimizer
 from gippo_jax.learning.rollout import Window
+from gippo_jax.learning.setup import Setup
 from gippo_jax.learning.state import PolicyState, TrainingState, init_return_tracker
 
 Metrics = dict[str, jax.Array]
@@ -34,42 +36,42 @@ class Draws(NamedTuple):
   permutation: jax.Array | None = None
 
 
+class Update(Protocol):
+  """One epoch."""
+
+  def __call__(self, state: TrainingState, draws: Draws | None = None) -> tuple[TrainingState, Metrics]:
+    """The state after the epoch and its metrics; `draws`, when given, replaces what the state's key would draw."""
+    ...
+
+
 class Algorithm(NamedTuple):
-  """A pair of pure functions, after optax's `GradientTransformation`.
+  """A pair of pure functions, after optax's `GradientTransformation`; made of a `Setup` where a program is traced.
 
   Attributes:
-    init: `(key, config) -> TrainingState`.
-    update: `(state, config) -> (state, metrics)`, one epoch; a third argument replaces the `Draws` of the epoch.
-    needs_environment_gradients: whether `update` differentiates the environment.
+    init: the state before the first epoch, from a random key.
+    update: one epoch.
   """
 
-  init: Callable[[jax.Array, Config], TrainingState]
-  update: Callable[..., tuple[TrainingState, Metrics]]
-  needs_environment_gradients: bool
+  init: Callable[[jax.Array], TrainingState]
+  update: Update
 
 
-def networks_of(env: Any, config: Config) -> Networks:
-  """Networks for `env`, a batch of environments."""
-  return make_networks(config, env.base.action_size)
-
-
-def init_state(env: Any, config: Config, key: jax.Array, init_algorithm: Callable[[Any], Any]) -> TrainingState:
+def init_state(setup: Setup, key: jax.Array, init_algorithm: Callable[[PyTree], PyTree]) -> TrainingState:
   """State before the first epoch.
 
   Args:
-    env: batch of environments.
-    config: hyper-parameters.
+    setup: environments, networks, hyper-parameters.
     key: random key of the run.
     init_algorithm: maps the actor's parameters to the algorithm's own state.
 
   Returns:
     The state; the target critic equals the critic.
   """
+  env, networks, config = setup
   key, network_key, environment_key = jax.random.split(key, 3)
-  size = env.base.observation_size
-  actor, critic = networks_of(env, config).init(network_key, size, config.actor.initial_log_std)
+  actor, critic = networks.init(network_key, config.actor)
   environment = env.reset(environment_key)
-  observation_statistics = init_statistics((size,))
+  observation_statistics = init_statistics((setup.observation_size,))
   return TrainingState(
     key=key,
     epoch=jnp.zeros((), jnp.int32),
@@ -87,25 +89,24 @@ def init_state(env: Any, config: Config, key: jax.Array, init_algorithm: Callabl
   )
 
 
-def begin_epoch(env: Any, config: Config, state: TrainingState, draws: Draws | None) -> tuple[jax.Array, Draws]:
+def begin_epoch(setup: Setup, state: TrainingState, draws: Draws | None) -> tuple[jax.Array, Draws]:
   """Splits the state's key into the next epoch's and this epoch's draws; `draws`, when given, wins."""
   key, noise_key, other_key = jax.random.split(state.key, 3)
   if draws is not None:
     return key, draws
-  shape = (config.horizon, config.num_envs, env.base.action_size)
+  shape = (setup.config.horizon, setup.config.num_envs, setup.action_size)
   return key, Draws(jax.random.normal(noise_key, shape), other_key)
 
 
 def end_epoch(
-  networks: Networks,
-  config: Config,
+  setup: Setup,
   state: TrainingState,
   *,
   key: jax.Array,
-  environment: Any,
+  environment: EpisodeState,
   window: Window,
-  actor: Any,
-  algorithm: Any,
+  actor: PyTree,
+  algorithm: PyTree,
   critic_rate: jax.Array,
 ) -> tuple[TrainingState, Metrics]:
   """Fits the critic and gathers the next state.
@@ -113,7 +114,7 @@ def end_epoch(
   The critic's update and the actor's do not read each other, so their order inside an epoch is free.
 
   Args:
-    networks, config: as everywhere.
+    setup: environments, networks, hyper-parameters.
     state: before the epoch.
     key: of the epochs to come.
     environment: the batch after the window.
@@ -125,12 +126,12 @@ def end_epoch(
   Returns:
     State after the epoch, and the metrics every algorithm has.
   """
-  critic, target_critic, moments, value_statistics, metrics = fit_critic(networks, config, state, window, critic_rate)
+  critic, target_critic, moments, value_statistics, metrics = fit_critic(setup, state, window, critic_rate)
   # An episode with a failed step is in no mean.
   returns = state.returns.update(jnp.where(window.fault > 0, jnp.nan, window.reward), window.done)
   improved = returns.best > state.returns.best
   observation_statistics = state.observation_statistics
-  if config.normalize_observations:
+  if setup.config.normalize_observations:
     observation_statistics, _ = jax.lax.scan(
       lambda statistics, batch: (statistics.update(batch), None), observation_statistics, window.raw_observation
     )
@@ -166,9 +167,9 @@ def _fault_metrics(window: Window) -> Metrics:
   return {"fault_share": jnp.mean(window.fault), "fault_step": step, "fault_environment": environment}
 
 
-def collect(env, networks, config, state, noise) -> tuple[Any, Window]:
+def collect(setup: Setup, state: TrainingState, noise: jax.Array) -> tuple[EpisodeState, Window]:
   """Window without any derivative."""
-  return jax.lax.stop_gradient(rollout.collect(env, networks, config, state, state.actor, noise))
+  return jax.lax.stop_gradient(rollout.collect(setup, state, state.actor, noise))
 
 
 def critic_linear_rate(config: Config, state: TrainingState) -> jax.Array:

@@ -1,7 +1,6 @@
 """PPO's clipped surrogate and its minimisation with retry; used by PPO and by GI-PPO's last step."""
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,12 +9,14 @@ from flax import struct
 from jax.flatten_util import ravel_pytree
 
 from gippo_jax.algorithms.base import Metrics, environment_major, policy_advantage
-from gippo_jax.config import Config
-from gippo_jax.learning import gaussian as policy
-from gippo_jax.learning.networks import Networks
+from gippo_jax.config import Config, check_divides
+from gippo_jax.envs.base import PyTree
+from gippo_jax.fields import choice, integer, real, switch
+from gippo_jax.learning import gaussian
 from gippo_jax.learning.optimization import (
   Attempt,
   Optimizer,
+  RetryConfig,
   lowered_rate,
   make_optimizer,
   minimize_with_retry,
@@ -23,12 +24,48 @@ from gippo_jax.learning.optimization import (
   value_and_flat_gradient,
 )
 from gippo_jax.learning.rollout import Window
+from gippo_jax.learning.setup import Setup
 from gippo_jax.learning.sharding import spread
 
 # Of the adaptive rate, as in the authors' library (rl_games).
 _RATE_FACTOR = 1.5
 _SMALLEST_RATE = 1e-6
 _LARGEST_RATE = 1e-2
+
+
+@struct.dataclass
+class PPOConfig:
+  """Clipped surrogate, for PPO and inside GI-PPO."""
+
+  learning_rate: float = real(1e-4, "Adam rate; of the first minibatch with rate_schedule=adaptive_kl", minimum=0)
+  rate_schedule: str = choice(
+    "constant", ("constant", "adaptive_kl"), "whether the rate follows the divergence of the policy's steps"
+  )
+  kl_threshold: float = real(
+    0.008, "adaptive_kl: the rate falls by 1.5 above twice this divergence, and rises by 1.5 below half of it", above=0
+  )
+  min_learning_rate: float = real(1e-5, "the rate does not fall below this after failures", minimum=0)
+  compound_retries: bool = switch(
+    True, "each retry divides the rate again; if not, every retry runs at learning_rate / retry.rate_divisor"
+  )
+  clip_range: float = real(0.2, "ratios are clipped to 1 +- clip_range", above=0, maximum=1)
+  minibatch_size: int = integer(64, "samples per minibatch; divides num_envs * horizon")
+  num_passes: int = integer(5, "passes over the window per epoch")
+  beta1: float = real(0.9, "decay of the first moment", minimum=0, below=1)
+  beta2: float = real(0.999, "decay of the second moment", minimum=0, below=1)
+
+
+# The groups of every algorithm that ends with the surrogate.
+GROUPS = {"ppo": PPOConfig, "retry": RetryConfig}
+
+
+def check_surrogate(config: Config) -> None:
+  """Checks that minibatches share the window out.
+
+  Raises:
+    UserError: when they do not.
+  """
+  check_divides("ppo.minibatch_size", config.ppo.minibatch_size, config.num_envs * config.horizon)
 
 
 @struct.dataclass
@@ -49,7 +86,7 @@ def optimizer_of(config: Config) -> Optimizer:
   return make_optimizer(config, config.ppo.beta1, config.ppo.beta2)
 
 
-def init_surrogate(config: Config, actor: Any) -> SurrogateState:
+def init_surrogate(config: Config, actor: PyTree) -> SurrogateState:
   """State before the first epoch."""
   return SurrogateState(moments=optimizer_of(config).init(actor), rate=jnp.asarray(config.ppo.learning_rate))
 
@@ -74,19 +111,17 @@ def adapted_rate(rate: jax.Array, divergence: jax.Array, threshold: jax.Array) -
 
 
 def minimize_surrogate(
-  networks: Networks,
-  config: Config,
+  setup: Setup,
   state: SurrogateState,
-  actor: Any,
+  actor: PyTree,
   window: Window,
-  sampling: Any,
-  ratio_of: Callable[[jax.Array, Any], jax.Array],
-) -> tuple[Any, SurrogateState, Metrics]:
+  sampling: PyTree,
+  ratio_of: Callable[[jax.Array, PyTree], jax.Array],
+) -> tuple[PyTree, SurrogateState, Metrics]:
   """Passes over consecutive minibatches of the environment-major window, tried again at a lower rate if the loss grew.
 
   Args:
-    networks: actor and critic modules.
-    config: hyper-parameters.
+    setup: environments, networks, hyper-parameters.
     state: optimiser state and base rate.
     actor: parameters to start from.
     window: the epoch's experience.
@@ -96,6 +131,7 @@ def minimize_surrogate(
   Returns:
     Parameters, state, and metrics with prefix `ppo_`.
   """
+  networks, config = setup.networks, setup.config
   samples = (window.observation, window.action, policy_advantage(config, window.advantage), sampling)
   batches = jax.tree.map(lambda x: environment_major(x).reshape(-1, config.ppo.minibatch_size, *x.shape[2:]), samples)
   batches = spread(batches, axis=1)
@@ -104,7 +140,7 @@ def minimize_surrogate(
   def loss(params, batch):
     obs, action, advantage, batch_sampling = batch
     mean, log_std = networks.policy(params, obs)
-    ratio = ratio_of(policy.log_prob(mean, log_std, action), batch_sampling)
+    ratio = ratio_of(gaussian.log_prob(mean, log_std, action), batch_sampling)
     return clipped_surrogate(ratio, advantage, config.ppo.clip_range), (mean, log_std)
 
   _, unravel = ravel_pytree(actor)
@@ -120,7 +156,7 @@ def minimize_surrogate(
       flat, moments, info = optimizer.step(flat, moments, gradient, rate)
       if not adaptive:
         return (flat, moments, rate), (value, info, None)
-      divergence = jnp.mean(policy.kl_divergence(*policy_now, *policy_before))
+      divergence = jnp.mean(gaussian.kl_divergence(*policy_now, *policy_before))
       return (flat, moments, adapted_rate(rate, divergence, config.ppo.kl_threshold)), (value, info, policy_now)
 
     def one_pass(carry, _):

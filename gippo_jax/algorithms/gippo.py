@@ -11,15 +11,13 @@ One epoch, as `update` below runs it:
 Definitions and lemmas are the paper's; "Eq." numbers are those of docs/algorithms.md.
 """
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
 from jax.flatten_util import ravel_pytree
 
-from gippo_jax.algorithms.alpha import AlphaEvidence, AlphaState, adapt_alpha, init_alpha
+from gippo_jax.algorithms.alpha import AlphaConfig, AlphaEvidence, AlphaState, adapt_alpha, check_alpha, init_alpha
 from gippo_jax.algorithms.base import (
   Algorithm,
   Metrics,
@@ -27,13 +25,18 @@ from gippo_jax.algorithms.base import (
   critic_linear_rate,
   end_epoch,
   init_state,
-  networks_of,
 )
-from gippo_jax.algorithms.clipped_surrogate import SurrogateState, init_surrogate, minimize_surrogate
+from gippo_jax.algorithms.clipped_surrogate import (
+  GROUPS,
+  SurrogateState,
+  check_surrogate,
+  init_surrogate,
+  minimize_surrogate,
+)
 from gippo_jax.config import Config
-from gippo_jax.learning import gaussian as policy
+from gippo_jax.envs.base import PyTree
+from gippo_jax.learning import gaussian
 from gippo_jax.learning.gradient_health import drop_nonfinite
-from gippo_jax.learning.networks import Networks
 from gippo_jax.learning.optimization import (
   Attempt,
   RetryResult,
@@ -44,7 +47,9 @@ from gippo_jax.learning.optimization import (
   value_and_flat_gradient,
 )
 from gippo_jax.learning.rollout import Window, collect_with_advantage_gradient
+from gippo_jax.learning.setup import Setup
 from gippo_jax.learning.sharding import apply_by_environment, spread
+from gippo_jax.registry import AlgorithmSpec
 
 _LARGEST_LOG_RATIO = 16.0
 _LARGEST_MIXTURE_DISTANCE = 4.0
@@ -68,13 +73,12 @@ class GIPPOState:
 
 
 def fit_alpha_policy(
-  networks: Networks, config: Config, state: GIPPOState, actor: Any, window: Window, gradient: jax.Array
+  setup: Setup, state: GIPPOState, actor: PyTree, window: Window, gradient: jax.Array
 ) -> RetryResult:
   """Regresses the policy onto `a + alpha * G` with the rollout's noise (Definition 4.1; Eq. 4 and 5).
 
   Args:
-    networks: actor and critic modules.
-    config: hyper-parameters.
+    setup: environments, networks, hyper-parameters.
     state: alpha, moments and base rate.
     actor: parameters of `pi_old`.
     window: the epoch's experience.
@@ -83,6 +87,7 @@ def fit_alpha_policy(
   Returns:
     Parameters of `pi_alpha` and how the regression went.
   """
+  networks, config = setup.networks, setup.config
   # Time and environment as one axis: products of matrices are faster than of stacks of them.
   samples = (window.observation, window.noise, window.action + state.alpha.alpha * gradient)
   obs, noise, target = spread(tuple(x.reshape(-1, x.shape[-1]) for x in samples), axis=0)
@@ -90,7 +95,7 @@ def fit_alpha_policy(
 
   def loss(params):
     mean, log_std = networks.policy(params, obs)
-    return jnp.mean(jnp.sum((policy.sample(mean, log_std, noise) - target) ** 2, axis=-1))
+    return jnp.mean(jnp.sum((gaussian.sample(mean, log_std, noise) - target) ** 2, axis=-1))
 
   _, unravel = ravel_pytree(actor)
 
@@ -151,10 +156,11 @@ def mixture_ratio(log_prob: jax.Array, sampling: tuple[jax.Array, jax.Array]) ->
   return jnp.exp(jnp.clip(log_prob - mixture, -_LARGEST_LOG_RATIO, _LARGEST_LOG_RATIO))
 
 
-def make(env: Any) -> Algorithm:
-  """GI-PPO on `env`, a batch of environments."""
+def make(setup: Setup) -> Algorithm:
+  """GI-PPO."""
+  networks, config = setup.networks, setup.config
 
-  def init(key, config):
+  def init(key):
     def init_algorithm(actor):
       return GIPPOState(
         alpha=init_alpha(config.alpha),
@@ -163,25 +169,24 @@ def make(env: Any) -> Algorithm:
         surrogate=init_surrogate(config, actor),
       )
 
-    return init_state(env, config, key, init_algorithm)
+    return init_state(setup, key, init_algorithm)
 
-  def update(state, config, draws=None):
-    networks = networks_of(env, config)
+  def update(state, draws=None):
     own: GIPPOState = state.algorithm
-    key, draws = begin_epoch(env, config, state, draws)
+    key, draws = begin_epoch(setup, state, draws)
 
     # Step 1: experience under pi_old, and the gradient of each advantage by its action.
-    environment, window, gradient = collect_with_advantage_gradient(env, networks, config, state, draws.noise)
+    environment, window, gradient = collect_with_advantage_gradient(setup, state, draws.noise)
     gradient, health = drop_nonfinite(gradient)  # without a gradient the action stays where it is
 
     # Step 2: the alpha-policy.
-    alpha_step = fit_alpha_policy(networks, config, own, state.actor, window, gradient)
+    alpha_step = fit_alpha_policy(setup, own, state.actor, window, gradient)
     converged = alpha_step.succeeded & (alpha_step.first_loss > alpha_step.last_loss)
     mean, log_std = apply_by_environment(
       lambda obs: networks.policy(alpha_step.params, obs), window.observation, axis=1
     )
-    old_log_prob = policy.log_prob(window.mean, window.log_std, window.action)
-    alpha_log_prob = policy.log_prob(mean, log_std, window.action)
+    old_log_prob = gaussian.log_prob(window.mean, window.log_std, window.action)
+    alpha_log_prob = gaussian.log_prob(mean, log_std, window.action)
 
     # Step 3: adapt alpha for the next epoch; this epoch's alpha-policy stays.
     evidence, mean_determinant = weigh_alpha_policy(config, window, log_std, alpha_log_prob - old_log_prob, converged)
@@ -190,8 +195,7 @@ def make(env: Any) -> Algorithm:
 
     # Step 4: PPO from pi_alpha on the mixture.
     actor, surrogate, ppo_metrics = minimize_surrogate(
-      networks,
-      config,
+      setup,
       own.surrogate,
       alpha_step.params,
       window,
@@ -200,8 +204,7 @@ def make(env: Any) -> Algorithm:
     )
     # Step 5: the critic, and the next state.
     next_state, metrics = end_epoch(
-      networks,
-      config,
+      setup,
       state,
       key=key,
       environment=environment,
@@ -216,7 +219,7 @@ def make(env: Any) -> Algorithm:
     metrics["alpha_standardized_performance"] = standardized_performance
     return next_state, metrics
 
-  return Algorithm(init, update, needs_environment_gradients=True)
+  return Algorithm(init, update)
 
 
 def _alpha_metrics(
@@ -246,3 +249,20 @@ def _alpha_metrics(
     "advantage_variance": jnp.var(window.advantage, ddof=1),
     "advantage_gradient_variance": jnp.sum(centred**2) / (samples.shape[0] - 1),
   }
+
+
+def _check(config: Config) -> None:
+  check_surrogate(config)
+  check_alpha(config)
+
+
+SPEC = AlgorithmSpec(
+  name="gippo",
+  label="GI-PPO",
+  groups={"alpha": AlphaConfig, **GROUPS},
+  make=make,
+  needs_environment_gradients=True,
+  check=_check,
+  shown={"alpha": "alpha", "alpha_clipped_steps": "clipped"},
+  summary="gradient-informed PPO (Son et al. 2023): a step along the advantage's gradient, then PPO",
+)

@@ -4,7 +4,7 @@ They differ in how they estimate the gradient; this module is the rest of their 
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import jax
 import optax
@@ -19,13 +19,32 @@ from gippo_jax.algorithms.base import (
   critic_linear_rate,
   end_epoch,
   init_state,
-  networks_of,
 )
-from gippo_jax.config import Config
-from gippo_jax.learning.networks import Networks
+from gippo_jax.envs.wrappers import EpisodeState
+from gippo_jax.fields import real
 from gippo_jax.learning.optimization import linear_rate, make_optimizer
 from gippo_jax.learning.rollout import Window
+from gippo_jax.learning.setup import Setup
 from gippo_jax.learning.state import TrainingState
+
+
+@struct.dataclass
+class RateConfig:
+  """Rate of an algorithm that makes one step of the actor per epoch."""
+
+  learning_rate: float = real(1e-3, "Adam rate of the first epoch", minimum=0)
+  final_learning_rate: float = real(1e-5, "rate of the last epoch, reached linearly", minimum=0)
+
+
+@struct.dataclass
+class LambdaRateConfig(RateConfig):
+  """Rate, and the lambda of the objective that is differentiated."""
+
+  gae_lambda: float = real(0.95, "lambda of the returns that are differentiated", minimum=0, maximum=1)
+
+
+# What the progress line shows of them.
+SHOWN = {"actor_clipped_steps": "clipped"}
 
 
 class Rates(Protocol):
@@ -46,7 +65,7 @@ class Estimate(NamedTuple):
     metrics: the algorithm's own.
   """
 
-  environment: Any
+  environment: EpisodeState
   window: Window
   loss: jax.Array
   gradient: jax.Array
@@ -61,40 +80,31 @@ class GradientStepState:
 
 
 def gradient_step_algorithm(
-  env: Any,
-  estimate: Callable[[Networks, Config, TrainingState, Draws], Estimate],
-  rates_of: Callable[[Config], Rates],
-  *,
-  needs_environment_gradients: bool,
+  setup: Setup, estimate: Callable[[Setup, TrainingState, Draws], Estimate], rates: Rates
 ) -> Algorithm:
   """Builds the algorithm around an estimator.
 
   A gradient that is not finite moves nothing; the skipped step is counted in `actor_skipped_steps`.
 
   Args:
-    env: batch of environments.
+    setup: environments, networks, hyper-parameters.
     estimate: rolls out and estimates the gradient.
-    rates_of: the algorithm's group of the configuration.
-    needs_environment_gradients: whether `estimate` differentiates the environment.
+    rates: the algorithm's group of the configuration.
   """
+  config = setup.config
+  optimizer = make_optimizer(config, config.adam.beta1, config.adam.beta2)
 
-  def optimizer_of(config):
-    return make_optimizer(config, config.adam.beta1, config.adam.beta2)
+  def init(key):
+    return init_state(setup, key, lambda actor: GradientStepState(moments=optimizer.init(actor)))
 
-  def init(key, config):
-    return init_state(env, config, key, lambda actor: GradientStepState(moments=optimizer_of(config).init(actor)))
-
-  def update(state, config, draws=None):
-    networks = networks_of(env, config)
-    key, draws = begin_epoch(env, config, state, draws)
-    estimated = estimate(networks, config, state, draws)
-    rates = rates_of(config)
+  def update(state, draws=None):
+    key, draws = begin_epoch(setup, state, draws)
+    estimated = estimate(setup, state, draws)
     rate = linear_rate(rates.learning_rate, rates.final_learning_rate, state.epoch, config.num_epochs)
     flat, unravel = ravel_pytree(state.actor)
-    flat, moments, info = optimizer_of(config).step(flat, state.algorithm.moments, estimated.gradient, rate)
+    flat, moments, info = optimizer.step(flat, state.algorithm.moments, estimated.gradient, rate)
     next_state, metrics = end_epoch(
-      networks,
-      config,
+      setup,
       state,
       key=key,
       environment=estimated.environment,
@@ -112,4 +122,4 @@ def gradient_step_algorithm(
     }
     return next_state, metrics | estimated.metrics
 
-  return Algorithm(init, update, needs_environment_gradients)
+  return Algorithm(init, update)

@@ -7,25 +7,24 @@ absent behind an early end. The actor follows `mean(q_a^T a)`, `q_a` held fixed 
 simulator as the model.
 """
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
 from gippo_jax.algorithms.base import Algorithm, Metrics
-from gippo_jax.algorithms.gradient_step import Estimate, gradient_step_algorithm
+from gippo_jax.algorithms.gradient_step import SHOWN, Estimate, RateConfig, gradient_step_algorithm
 from gippo_jax.algorithms.rp import reparameterized_loss
-from gippo_jax.config import Config
+from gippo_jax.envs.wrappers import EpisodeState
 from gippo_jax.learning.gradient_health import drop_nonfinite
-from gippo_jax.learning.networks import Networks
 from gippo_jax.learning.optimization import value_and_flat_gradient
 from gippo_jax.learning.rollout import Window, collect_with_gradient
+from gippo_jax.learning.setup import Setup
 from gippo_jax.learning.state import TrainingState
+from gippo_jax.registry import AlgorithmSpec
 
 
 def collect_with_action_values(
-  env: Any, networks: Networks, config: Config, state: TrainingState, noise: jax.Array
-) -> tuple[Any, Window, jax.Array, Metrics]:
+  setup: Setup, state: TrainingState, noise: jax.Array
+) -> tuple[EpisodeState, Window, jax.Array, Metrics]:
   """Window, and the derivative `q_a` of each step's `r + discount V'(s')` by its own action.
 
   A sample whose derivative is not finite is dropped: its derivative becomes 0.
@@ -36,25 +35,32 @@ def collect_with_action_values(
   """
 
   def total(window):
-    return jnp.sum(window.reward + config.discount * window.next_value)
+    return jnp.sum(window.reward + setup.config.discount * window.next_value)
 
-  environment, window, gradient = collect_with_gradient(
-    total, env, networks, config, state, noise, between_steps=jax.lax.stop_gradient
-  )
+  environment, window, gradient = collect_with_gradient(total, setup, state, noise, between_steps=jax.lax.stop_gradient)
   return environment, window, *drop_nonfinite(gradient)
 
 
-def make(env: Any) -> Algorithm:
-  """PE on `env`, a batch of environments."""
+def make(setup: Setup) -> Algorithm:
+  """PE."""
 
-  def estimate(networks, config, state, draws):
-    environment, window, action_gradient, metrics = collect_with_action_values(
-      env, networks, config, state, draws.noise
-    )
+  def estimate(setup, state, draws):
+    environment, window, action_gradient, metrics = collect_with_action_values(setup, state, draws.noise)
     _, gradient = value_and_flat_gradient(
-      lambda actor: reparameterized_loss(networks, actor, window.observation, window.noise, action_gradient)
+      lambda actor: reparameterized_loss(setup.networks, actor, window.observation, window.noise, action_gradient)
     )(state.actor)
-    loss = -jnp.mean(window.reward + config.discount * window.next_value)
+    loss = -jnp.mean(window.reward + setup.config.discount * window.next_value)
     return Estimate(environment, window, loss, gradient / window.reward.size, metrics)
 
-  return gradient_step_algorithm(env, estimate, lambda config: config.pe, needs_environment_gradients=True)
+  return gradient_step_algorithm(setup, estimate, setup.config.pe)
+
+
+SPEC = AlgorithmSpec(
+  name="pe",
+  label="PE",
+  groups={"pe": RateConfig},
+  make=make,
+  needs_environment_gradients=True,
+  shown=SHOWN,
+  summary="policy enhancement (Qiao et al. 2021): one exact step of the simulator, then the critic",
+)

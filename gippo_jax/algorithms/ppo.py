@@ -1,13 +1,13 @@
 """Proximal policy optimisation (Schulman et al. 2017), the paper's zeroth-order baseline and GI-PPO's safeguard."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
-from gippo_jax.algorithms.base import Algorithm, begin_epoch, collect, end_epoch, init_state, networks_of
-from gippo_jax.algorithms.clipped_surrogate import init_surrogate, minimize_surrogate
-from gippo_jax.learning import gaussian as policy
+from gippo_jax.algorithms.base import Algorithm, begin_epoch, collect, end_epoch, init_state
+from gippo_jax.algorithms.clipped_surrogate import GROUPS, check_surrogate, init_surrogate, minimize_surrogate
+from gippo_jax.learning import gaussian
+from gippo_jax.learning.setup import Setup
+from gippo_jax.registry import AlgorithmSpec
 
 _LARGEST_LOG_RATIO = 64.0
 
@@ -17,23 +17,22 @@ def _ratio(log_prob: jax.Array, old_log_prob: jax.Array) -> jax.Array:
   return jnp.exp(jnp.minimum(log_prob - old_log_prob, _LARGEST_LOG_RATIO))
 
 
-def make(env: Any) -> Algorithm:
-  """PPO on `env`, a batch of environments."""
+def make(setup: Setup) -> Algorithm:
+  """PPO."""
+  config = setup.config
 
-  def init(key, config):
-    return init_state(env, config, key, lambda actor: init_surrogate(config, actor))
+  def init(key):
+    return init_state(setup, key, lambda actor: init_surrogate(config, actor))
 
-  def update(state, config, draws=None):
-    networks = networks_of(env, config)
-    key, draws = begin_epoch(env, config, state, draws)
-    environment, window = collect(env, networks, config, state, draws.noise)
-    old_log_prob = policy.log_prob(window.mean, window.log_std, window.action)
+  def update(state, draws=None):
+    key, draws = begin_epoch(setup, state, draws)
+    environment, window = collect(setup, state, draws.noise)
+    old_log_prob = gaussian.log_prob(window.mean, window.log_std, window.action)
     actor, surrogate, ppo_metrics = minimize_surrogate(
-      networks, config, state.algorithm, state.actor, window, old_log_prob, _ratio
+      setup, state.algorithm, state.actor, window, old_log_prob, _ratio
     )
     next_state, metrics = end_epoch(
-      networks,
-      config,
+      setup,
       state,
       key=key,
       environment=environment,
@@ -44,4 +43,14 @@ def make(env: Any) -> Algorithm:
     )
     return next_state, metrics | ppo_metrics
 
-  return Algorithm(init, update, needs_environment_gradients=False)
+  return Algorithm(init, update)
+
+
+SPEC = AlgorithmSpec(
+  name="ppo",
+  label="PPO",
+  groups=GROUPS,
+  make=make,
+  check=check_surrogate,
+  summary="proximal policy optimisation (Schulman et al. 2017)",
+)

@@ -3,44 +3,43 @@
 The authors' released RP differentiates the lambda-return at 0.95. `algorithms.shac` is its other form.
 """
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
 from gippo_jax.algorithms.base import Algorithm, Metrics
-from gippo_jax.algorithms.gradient_step import Estimate, gradient_step_algorithm
-from gippo_jax.config import Config
-from gippo_jax.learning import gaussian as policy
+from gippo_jax.algorithms.gradient_step import SHOWN, Estimate, LambdaRateConfig, gradient_step_algorithm
+from gippo_jax.envs.base import PyTree
+from gippo_jax.envs.wrappers import EpisodeState
+from gippo_jax.learning import gaussian
 from gippo_jax.learning.advantages import generalized_advantages
+from gippo_jax.learning.agents import Networks
 from gippo_jax.learning.gradient_health import drop_nonfinite
-from gippo_jax.learning.networks import Networks
 from gippo_jax.learning.optimization import value_and_flat_gradient
 from gippo_jax.learning.rollout import Window, collect_with_gradient
+from gippo_jax.learning.setup import Setup
 from gippo_jax.learning.state import TrainingState
+from gippo_jax.registry import AlgorithmSpec
 
 
-def bootstrapped_returns(config: Config, window: Window) -> jax.Array:
-  """Lambda-return `A_t + v_t` of every step, with the actor's lambda; `[T, N]`."""
-  advantage = generalized_advantages(
-    window.reward, window.value, window.next_value, window.done, config.discount, config.actor_gae_lambda
-  )
+def bootstrapped_returns(window: Window, discount: jax.Array, gae_lambda: jax.Array) -> jax.Array:
+  """Lambda-return `A_t + v_t` of every step; `[T, N]`."""
+  advantage = generalized_advantages(window.reward, window.value, window.next_value, window.done, discount, gae_lambda)
   return advantage + window.value
 
 
-def total_return(config: Config, window: Window) -> jax.Array:
+def total_return(window: Window, discount: jax.Array, gae_lambda: jax.Array) -> jax.Array:
   """Sum of the bootstrapped returns of all segments, each from its first step."""
-  return jnp.sum(jnp.where(window.segment_start > 0, bootstrapped_returns(config, window), 0.0))
+  return jnp.sum(jnp.where(window.segment_start > 0, bootstrapped_returns(window, discount, gae_lambda), 0.0))
 
 
-def rp_loss(config: Config, window: Window) -> jax.Array:
+def rp_loss(window: Window, discount: jax.Array, gae_lambda: jax.Array) -> jax.Array:
   """`-(sum over segment starts of A_{t0} + v_{t0}) / (number of segment starts)` (Eq. 14)."""
-  return -total_return(config, window) / jnp.sum(window.segment_start)
+  return -total_return(window, discount, gae_lambda) / jnp.sum(window.segment_start)
 
 
 def collect_with_return_gradient(
-  env: Any, networks: Networks, config: Config, state: TrainingState, noise: jax.Array
-) -> tuple[Any, Window, jax.Array, Metrics]:
+  setup: Setup, state: TrainingState, noise: jax.Array, gae_lambda: jax.Array
+) -> tuple[EpisodeState, Window, jax.Array, Metrics]:
   """Window, and the total derivative of each segment's return by each of its actions.
 
   A sample whose derivative is not finite is dropped: its derivative becomes 0.
@@ -50,13 +49,13 @@ def collect_with_return_gradient(
     (`gradient_health.drop_nonfinite`).
   """
   environment, window, gradient = collect_with_gradient(
-    lambda window: total_return(config, window), env, networks, config, state, noise
+    lambda window: total_return(window, setup.config.discount, gae_lambda), setup, state, noise
   )
   return environment, window, *drop_nonfinite(gradient)
 
 
 def reparameterized_loss(
-  networks: Networks, actor: Any, obs: jax.Array, noise: jax.Array, return_gradient: jax.Array
+  networks: Networks, actor: PyTree, obs: jax.Array, noise: jax.Array, return_gradient: jax.Array
 ) -> jax.Array:
   """A function of the actor whose gradient is minus that of the return: `-sum_t (dR / da_t) a_t`, `a_t` of the actor.
 
@@ -64,7 +63,7 @@ def reparameterized_loss(
   ones. So the chain rule needs the network once, for all samples together, and not once per step of the backward pass.
 
   Args:
-    networks: actor and critic modules.
+    networks: actor and critic.
     actor: parameters of the policy.
     obs: normalised, `[..., O]`; held fixed.
     noise: `eps`, `[..., A]`.
@@ -74,19 +73,30 @@ def reparameterized_loss(
   # would still reach the parameters.
   counts = jnp.any(return_gradient != 0.0, axis=-1, keepdims=True)
   obs, noise = jnp.where(counts, obs, 0.0), jnp.where(counts, noise, 0.0)
-  return -jnp.sum(return_gradient * policy.sample(*networks.policy(actor, obs), noise))
+  return -jnp.sum(return_gradient * gaussian.sample(*networks.policy(actor, obs), noise))
 
 
-def make(env: Any) -> Algorithm:
-  """RP on `env`, a batch of environments."""
+def make(setup: Setup) -> Algorithm:
+  """RP."""
 
-  def estimate(networks, config, state, draws):
-    environment, window, return_gradient, metrics = collect_with_return_gradient(
-      env, networks, config, state, draws.noise
-    )
+  def estimate(setup, state, draws):
+    discount, gae_lambda = setup.config.discount, setup.config.rp.gae_lambda
+    environment, window, return_gradient, metrics = collect_with_return_gradient(setup, state, draws.noise, gae_lambda)
     _, gradient = value_and_flat_gradient(
-      lambda actor: reparameterized_loss(networks, actor, window.observation, window.noise, return_gradient)
+      lambda actor: reparameterized_loss(setup.networks, actor, window.observation, window.noise, return_gradient)
     )(state.actor)
-    return Estimate(environment, window, rp_loss(config, window), gradient / jnp.sum(window.segment_start), metrics)
+    loss = rp_loss(window, discount, gae_lambda)
+    return Estimate(environment, window, loss, gradient / jnp.sum(window.segment_start), metrics)
 
-  return gradient_step_algorithm(env, estimate, lambda config: config.rp, needs_environment_gradients=True)
+  return gradient_step_algorithm(setup, estimate, setup.config.rp)
+
+
+SPEC = AlgorithmSpec(
+  name="rp",
+  label="RP",
+  groups={"rp": LambdaRateConfig},
+  make=make,
+  needs_environment_gradients=True,
+  shown=SHOWN,
+  summary="reparameterisation: backpropagation through the environment, as the authors released it",
+)

@@ -1,32 +1,29 @@
 """Regression of the critic onto the targets `A_t + v_t`, and the target critic that follows it."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import optax
 from jax.flatten_util import ravel_pytree
 
-from gippo_jax.config import Config
-from gippo_jax.learning.networks import Networks
+from gippo_jax.envs.base import PyTree
 from gippo_jax.learning.normalization import RunningStatistics
 from gippo_jax.learning.optimization import make_optimizer, value_and_flat_gradient
 from gippo_jax.learning.rollout import Window
+from gippo_jax.learning.setup import Setup
 from gippo_jax.learning.sharding import spread
 from gippo_jax.learning.state import TrainingState
 
 
 def fit_critic(
-  networks: Networks, config: Config, state: TrainingState, window: Window, rate: jax.Array
-) -> tuple[Any, Any, optax.ScaleByAdamState, RunningStatistics, dict[str, jax.Array]]:
+  setup: Setup, state: TrainingState, window: Window, rate: jax.Array
+) -> tuple[PyTree, PyTree, optax.ScaleByAdamState, RunningStatistics, dict[str, jax.Array]]:
   """`num_iterations` passes over consecutive minibatches of the time-major window (Eq. 12).
 
   The loss is the mean squared error between the denormalised prediction, by the statistics that already hold the
   targets, and the target. Entries of a gradient that are not finite become 0.
 
   Args:
-    networks: actor and critic modules.
-    config: hyper-parameters.
+    setup: environments, networks, hyper-parameters.
     state: critic, target critic, moments and statistics before the epoch.
     window: the epoch's experience.
     rate: Adam rate.
@@ -34,6 +31,7 @@ def fit_critic(
   Returns:
     Critic, target critic, moments, value statistics, and metrics.
   """
+  networks, config = setup.networks, setup.config
   targets = window.advantage + window.value
   statistics = state.value_statistics
   if config.normalize_values:

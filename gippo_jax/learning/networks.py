@@ -1,14 +1,18 @@
-"""Actor and critic networks: dense -> ELU -> LayerNorm, with the initialisation the paper's runs used."""
+"""The built-in networks: dense -> activation -> LayerNorm, with the initialisation the paper's runs used.
+
+They are one factory among others: `gippo_jax.learning.agents` says what a factory is and finds one's own.
+"""
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from gippo_jax.config import Config
+from gippo_jax.config import ActorConfig, CriticConfig
+from gippo_jax.envs.base import PyTree
 
 _LAYER_NORM_EPSILON = 1e-5
 _FOLDED_SAMPLES = 256
@@ -108,7 +112,29 @@ class _Norm(nn.Module):
     return scale, self.param("bias", nn.initializers.zeros, (size,), _float_dtype())
 
 
-def _body(x: jax.Array, units: tuple[int, ...], dense: Callable[..., _Dense]) -> tuple[jax.Array, Callable]:
+ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
+  "elu": elu,
+  "tanh": jnp.tanh,
+  "relu": jax.nn.relu,
+  "silu": jax.nn.silu,
+}
+
+
+class Hidden(NamedTuple):
+  """The hidden layers of a network.
+
+  Attributes:
+    units: widths.
+    activation: of `ACTIVATIONS`.
+    layer_norm: whether a LayerNorm follows each.
+  """
+
+  units: tuple[int, ...]
+  activation: str = "elu"
+  layer_norm: bool = True
+
+
+def _body(x: jax.Array, hidden: Hidden, dense: Callable[..., _Dense]) -> tuple[jax.Array, Callable]:
   """Hidden layers; with many samples the scale and bias of a LayerNorm are left to the layer that follows.
 
   `(x * scale + bias) @ kernel` is then computed as `x @ (scale * kernel) + bias @ kernel`: the product is the same, and
@@ -117,7 +143,7 @@ def _body(x: jax.Array, units: tuple[int, ...], dense: Callable[..., _Dense]) ->
 
   Args:
     x: observations, `[..., O]`.
-    units: widths.
+    hidden: the layers.
     dense: makes a dense layer's parameters from its width, fan-in and name.
 
   Returns:
@@ -129,9 +155,12 @@ def _body(x: jax.Array, units: tuple[int, ...], dense: Callable[..., _Dense]) ->
 
   folds = math.prod(x.shape[:-1]) >= _FOLDED_SAMPLES
   fold = plain
-  for index, width in enumerate(units):
+  for index, width in enumerate(hidden.units):
     kernel, bias = fold(*dense(width, x.shape[-1], f"dense_{index}")(x.shape[-1]))
-    x = _standardize(elu(_affine(x, kernel, bias)))
+    x = ACTIVATIONS[hidden.activation](_affine(x, kernel, bias))
+    if not hidden.layer_norm:
+      continue
+    x = _standardize(x)
     scale, shift = _Norm(name=f"norm_{index}")(width)
     if folds:
 
@@ -152,13 +181,13 @@ class Actor(nn.Module):
 
   Attributes:
     action_size: number of entries of an action.
-    units: widths of the hidden layers.
+    hidden: the hidden layers.
     fixed_std: the standard deviation is one learned vector instead of a head on the last hidden layer.
     initial_log_std: start of that vector; unused otherwise.
   """
 
   action_size: int
-  units: tuple[int, ...]
+  hidden: Hidden
   fixed_std: bool
 
   @nn.compact
@@ -169,7 +198,7 @@ class Actor(nn.Module):
       init = _uniform_fan_in(fan_in)
       return _Dense(units, kernel_init=init, bias_init=init, name=name)
 
-    x, fold = _body(obs, self.units, dense)
+    x, fold = _body(obs, self.hidden, dense)
     mean_head = dense(self.action_size, x.shape[-1], "mean")(x.shape[-1])
     if self.fixed_std:
       mean = _affine(x, *fold(*mean_head))
@@ -186,10 +215,10 @@ class Critic(nn.Module):
   """State value; orthogonal kernels, zero biases.
 
   Attributes:
-    units: widths of the hidden layers.
+    hidden: the hidden layers.
   """
 
-  units: tuple[int, ...]
+  hidden: Hidden
 
   @nn.compact
   def __call__(self, obs: jax.Array) -> jax.Array:
@@ -199,37 +228,56 @@ class Critic(nn.Module):
       del fan_in
       return _Dense(units, nn.initializers.orthogonal(), nn.initializers.zeros, name=name)
 
-    x, fold = _body(obs, self.units, dense)
+    x, fold = _body(obs, self.hidden, dense)
     return jnp.squeeze(_affine(x, *fold(*dense(1, x.shape[-1], "value")(x.shape[-1]))), axis=-1)
 
 
-class Networks(NamedTuple):
-  """The two modules of an agent, with parameters held outside."""
+class MultilayerPerceptrons(NamedTuple):
+  """The two modules of an agent, with parameters held outside; see `agents.Networks`."""
 
   actor: Actor
   critic: Critic
+  observation_size: int
 
-  def init(self, key: jax.Array, observation_size: int, initial_log_std: jax.Array) -> tuple[Any, Any]:
+  def init(self, key: jax.Array, config: ActorConfig) -> tuple[PyTree, PyTree]:
     """Draws the parameters of actor and critic."""
     actor_key, critic_key = jax.random.split(key)
-    obs = jnp.zeros((observation_size,))
+    obs = jnp.zeros((self.observation_size,))
     return (
-      self.actor.init(actor_key, obs, initial_log_std)["params"],
+      self.actor.init(actor_key, obs, config.initial_log_std)["params"],
       self.critic.init(critic_key, obs)["params"],
     )
 
-  def policy(self, actor_params: Any, obs: jax.Array) -> tuple[jax.Array, jax.Array]:
+  def policy(self, actor: PyTree, obs: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Mean and log standard deviation at normalised observations."""
-    return self.actor.apply({"params": actor_params}, obs)
+    return self.actor.apply({"params": actor}, obs)  # type: ignore[return-value]
 
-  def value(self, critic_params: Any, obs: jax.Array) -> jax.Array:
+  def value(self, critic: PyTree, obs: jax.Array) -> jax.Array:
     """Critic's raw output (in units of the value statistics) at normalised observations."""
-    return self.critic.apply({"params": critic_params}, obs)
+    return self.critic.apply({"params": critic}, obs)  # type: ignore[return-value]
+
+  def in_order(self, actor: PyTree) -> list[jax.Array]:
+    """The actor's parameters in the order the authors' code has them.
+
+    A learned log-std vector comes first; then, layer by layer, the weight as `[out, in]`, the bias, the LayerNorm's
+    scale and bias; then the mean head and the log-std head.
+    """
+
+    def dense(name):
+      return [actor[name]["kernel"].T, actor[name]["bias"]]
+
+    leaves = [actor["log_std"]] if self.actor.fixed_std else []
+    for index in range(len(self.actor.hidden.units)):
+      leaves += dense(f"dense_{index}")
+      if self.actor.hidden.layer_norm:
+        leaves += [actor[f"norm_{index}"]["scale"], actor[f"norm_{index}"]["bias"]]
+    return leaves + dense("mean") + ([] if self.actor.fixed_std else dense("log_std"))
 
 
-def make_networks(config: Config, action_size: int) -> Networks:
-  """Builds the modules that `config` describes."""
-  return Networks(
-    actor=Actor(action_size=action_size, units=config.actor.units, fixed_std=config.actor.fixed_std),
-    critic=Critic(units=config.critic.units),
+def make(observation_size: int, action_size: int, actor: ActorConfig, critic: CriticConfig) -> MultilayerPerceptrons:
+  """Builds the modules that the configuration's groups describe; a factory in the sense of `agents`."""
+  return MultilayerPerceptrons(
+    actor=Actor(action_size, Hidden(actor.units, actor.activation, actor.layer_norm), actor.fixed_std),
+    critic=Critic(Hidden(critic.units, critic.activation, critic.layer_norm)),
+    observation_size=observation_size,
   )

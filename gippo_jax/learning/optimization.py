@@ -5,7 +5,7 @@ is then a few long operations instead of many short ones.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,11 +13,21 @@ import optax
 from flax import struct
 from jax.flatten_util import ravel_pytree
 
-from gippo_jax.config import Config, RetryConfig
+from gippo_jax.config import Config
+from gippo_jax.envs.base import PyTree
+from gippo_jax.fields import integer, real
 
-Params = Any
+Params = PyTree
 
 _ADAM_EPSILON = 1e-8
+
+
+@struct.dataclass
+class RetryConfig:
+  """Minimisation with retry, of the alpha step and of PPO."""
+
+  max_attempts: int = integer(8, "attempts before the old weights are kept")
+  rate_divisor: float = real(1.5, "the rate is divided by this from attempt to attempt", minimum=1)
 
 
 class StepInfo(NamedTuple):
@@ -83,10 +93,10 @@ class Optimizer:
     return optax.scale_by_adam(b1=self.beta1, b2=self.beta2, eps=_ADAM_EPSILON)
 
 
-def value_and_flat_gradient(loss: Callable[..., Any], has_aux: bool = False) -> Callable[..., tuple[Any, jax.Array]]:
+def value_and_flat_gradient(loss: Callable, has_aux: bool = False) -> Callable:
   """Like `jax.value_and_grad` for a scalar loss, with the gradient flattened to `[P]`."""
 
-  def function(params: Params, *arguments: Any) -> tuple[Any, jax.Array]:
+  def function(params, *arguments):
     value, gradients = jax.value_and_grad(loss, has_aux=has_aux)(params, *arguments)
     return value, ravel_pytree(gradients)[0]
 
@@ -103,7 +113,7 @@ def make_optimizer(config: Config, beta1: jax.Array, beta2: jax.Array) -> Optimi
   return Optimizer(beta1, beta2, config.max_gradient_norm if config.clip_gradients else None)
 
 
-def linear_rate(initial: jax.Array, final: jax.Array, epoch: jax.Array, num_epochs: int) -> jax.Array:
+def linear_rate(initial: jax.Array, final: jax.Array, epoch: jax.Array, num_epochs: jax.Array) -> jax.Array:
   """Rate of epoch `epoch` = 0, 1, ...: `initial + (final - initial) * (epoch + 1) / num_epochs`."""
   return initial + (final - initial) * ((epoch + 1).astype(initial.dtype) / num_epochs)
 

@@ -1,18 +1,18 @@
 """Rollout of a window of experience, and the gradient of its advantages by one backward pass."""
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import struct
 
-from gippo_jax.config import Config
-from gippo_jax.learning import advantages
-from gippo_jax.learning import gaussian as policy
-from gippo_jax.learning.networks import Networks
+from gippo_jax.envs.base import PyTree, State
+from gippo_jax.envs.wrappers import EpisodeState
+from gippo_jax.learning import advantages, gaussian
+from gippo_jax.learning.policies import policy_of
+from gippo_jax.learning.setup import Setup
 from gippo_jax.learning.sharding import apply_by_environment, spread
-from gippo_jax.learning.state import TrainingState
+from gippo_jax.learning.state import PolicyState, TrainingState
 
 _LARGEST_OBSERVATION = 1e6
 
@@ -69,7 +69,7 @@ def _scale_gradient_jvp(primals, tangents):
   return x, tangents[0] * scale
 
 
-def scale_gradient(tree: Any, scale: jax.Array) -> Any:
+def scale_gradient(tree: PyTree, scale: jax.Array) -> PyTree:
   """`tree`, every derivative through it multiplied by `scale`."""
 
   def scale_leaf(leaf):
@@ -79,21 +79,17 @@ def scale_gradient(tree: Any, scale: jax.Array) -> Any:
 
 
 def collect(
-  env: Any,
-  networks: Networks,
-  config: Config,
+  setup: Setup,
   state: TrainingState,
-  actor: Any,
+  actor: PyTree,
   noise: jax.Array,
   perturbation: jax.Array | None = None,
-  between_steps: Callable[[Any], Any] = lambda environment: environment,
-) -> tuple[Any, Window]:
+  between_steps: Callable[[EpisodeState], EpisodeState] = lambda environment: environment,
+) -> tuple[EpisodeState, Window]:
   """Runs the policy for a window, differentiable in `actor` and `perturbation`.
 
   Args:
-    env: a batch of environments with automatic reset (`envs.wrappers.Batch`).
-    networks: actor and critic modules.
-    config: hyper-parameters.
+    setup: environments, networks, hyper-parameters.
     state: where the last window ended; no gradient reaches it.
     actor: parameters of the policy.
     noise: `eps` of every action, `[T, N, A]`.
@@ -103,19 +99,19 @@ def collect(
   Returns:
     The batch of environments after the window, and the window.
   """
-  observations = state.observation_statistics
-  normalize = observations.normalize if config.normalize_observations else lambda obs: obs
+  env, networks, config = setup
+  acting = policy_of(setup, PolicyState(actor, state.observation_statistics))
 
   def step(environment, step_inputs):
     eps, shift = step_inputs
     environment = between_steps(environment)
     raw = environment.current.obs
-    obs = normalize(raw)
+    obs = acting.normalize(raw)
     mean, log_std = networks.policy(actor, obs)
-    action = policy.sample(mean, log_std, eps)
+    action = gaussian.sample(mean, log_std, eps)
     if shift is not None:
       action = action + shift
-    reached = env.step(environment, policy.squash(action))
+    reached = env.step(environment, gaussian.squash(action))
     return reached, (raw, obs, action, mean, log_std, reached.final_obs, reached.current, reached.done, reached.fault)
 
   if config.rematerialize:
@@ -124,7 +120,7 @@ def collect(
   environment, steps = jax.lax.scan(step, spread(state.environment, axis=0), inputs)
   raw, obs, action, mean, log_std, final_obs, transition, done, fault = steps
 
-  value, next_value = _values(networks, config, state, obs, normalize(final_obs), transition.terminated, done)
+  value, next_value = _values(setup, state, obs, acting.normalize(final_obs), transition, done)
   reward = transition.reward
   episode_start = jnp.concatenate([state.episode_start[None], done[:-1]])
   advantage = advantages.generalized_advantages(reward, value, next_value, done, config.discount, config.gae_lambda)
@@ -145,44 +141,44 @@ def collect(
   )
 
 
-def _values(networks, config, state, obs, reached, terminated, done):
+def _values(
+  setup: Setup, state: TrainingState, obs: jax.Array, reached: jax.Array, transition: State, done: jax.Array
+) -> tuple[jax.Array, jax.Array]:
   """Target critic's values of the observations acted on and of those reached."""
 
   def value_of(x):
-    raw = networks.value(state.target_critic, x)
-    return state.value_statistics.denormalize(raw) if config.normalize_values else raw
+    raw = setup.networks.value(state.target_critic, x)
+    return state.value_statistics.denormalize(raw) if setup.config.normalize_values else raw
 
   # NaN compares false, so that it counts as unusable. The network's input is replaced, not its output: a `where` after
   # the network would still multiply the NaN's derivative by zero.
   usable = jnp.all(jnp.abs(reached) <= _LARGEST_OBSERVATION, axis=-1)
   ended_badly = (done > 0) & ~usable
   reached = jnp.where(ended_badly[..., None], jnp.zeros_like(reached), reached)
-  worthless = (terminated > 0) | ended_badly
+  worthless = (transition.terminated > 0) | ended_badly
   value, next_value = apply_by_environment(value_of, jnp.stack([obs, reached]), axis=2)
   return value, jnp.where(worthless, 0.0, next_value)
 
 
 def collect_with_gradient(
   objective: Callable[[Window], jax.Array],
-  env: Any,
-  networks: Networks,
-  config: Config,
+  setup: Setup,
   state: TrainingState,
   noise: jax.Array,
-  between_steps: Callable[[Any], Any] = lambda environment: environment,
-) -> tuple[Any, Window, jax.Array]:
+  between_steps: Callable[[EpisodeState], EpisodeState] = lambda environment: environment,
+) -> tuple[EpisodeState, Window, jax.Array]:
   """Window of the state's actor, and the derivative of a number made of it by each action.
 
   Args:
     objective: that number.
-    env, networks, config, state, noise, between_steps: as for `collect`.
+    setup, state, noise, between_steps: as for `collect`.
 
   Returns:
     The batch of environments after the window, the window, and the derivatives, `[T, N, A]`.
   """
 
   def of_perturbation(perturbation):
-    environment, window = collect(env, networks, config, state, state.actor, noise, perturbation, between_steps)
+    environment, window = collect(setup, state, state.actor, noise, perturbation, between_steps)
     return objective(window), (environment, window)
 
   gradient, (environment, window) = jax.grad(of_perturbation, has_aux=True)(jnp.zeros_like(noise))
@@ -190,8 +186,8 @@ def collect_with_gradient(
 
 
 def collect_with_advantage_gradient(
-  env: Any, networks: Networks, config: Config, state: TrainingState, noise: jax.Array
-) -> tuple[Any, Window, jax.Array]:
+  setup: Setup, state: TrainingState, noise: jax.Array
+) -> tuple[EpisodeState, Window, jax.Array]:
   """Window and `G_t = dA_t / da_t`, the total derivative of each advantage by its own action.
 
   The derivative runs through the dynamics, the reward, the target critic at later observations and the policy's later
@@ -201,16 +197,15 @@ def collect_with_advantage_gradient(
   `(discount lambda)^(t - t0)` gives the same numbers, but underflows over long windows and for lambda = 0.
 
   Args:
-    env, networks, config, state, noise: as for `collect`.
+    setup, state, noise: as for `collect`.
 
   Returns:
     The batch of environments after the window, the window, and `G`, `[T, N, A]`.
   """
-  decay = config.discount * config.gae_lambda
+  discount = setup.config.discount
+  decay = discount * setup.config.gae_lambda
 
   def total_delta(window):
-    return jnp.sum(window.reward + config.discount * window.next_value - window.value)
+    return jnp.sum(window.reward + discount * window.next_value - window.value)
 
-  return collect_with_gradient(
-    total_delta, env, networks, config, state, noise, lambda batch: scale_gradient(batch, decay)
-  )
+  return collect_with_gradient(total_delta, setup, state, noise, lambda batch: scale_gradient(batch, decay))

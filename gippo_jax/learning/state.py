@@ -1,12 +1,12 @@
 """The whole state of a training run as one typed pytree: what the compiled code carries and what a checkpoint holds."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
 
+from gippo_jax.envs.base import PyTree
+from gippo_jax.envs.wrappers import EpisodeState
 from gippo_jax.learning.normalization import RunningStatistics
 
 
@@ -82,7 +82,7 @@ class PolicyState:
     observation_statistics: running statistics of raw observations, `[O]`.
   """
 
-  actor: Any
+  actor: PyTree
   observation_statistics: RunningStatistics
 
 
@@ -108,12 +108,12 @@ class TrainingState:
 
   key: jax.Array
   epoch: jax.Array
-  actor: Any
-  critic: Any
-  target_critic: Any
+  actor: PyTree
+  critic: PyTree
+  target_critic: PyTree
   critic_moments: optax.ScaleByAdamState
-  algorithm: Any
-  environment: Any
+  algorithm: PyTree
+  environment: EpisodeState
   episode_start: jax.Array
   observation_statistics: RunningStatistics
   value_statistics: RunningStatistics

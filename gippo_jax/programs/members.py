@@ -6,82 +6,42 @@ sizes and switches are common. However members are arranged on the hardware, mem
 
 import copy
 import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from gippo_jax import envs
-from gippo_jax.algorithms import ALGORITHMS, Algorithm
+from gippo_jax.algorithms.base import Metrics
 from gippo_jax.config import Config, traced
+from gippo_jax.envs.base import Environment, PyTree
+from gippo_jax.learning.agents import make_networks
+from gippo_jax.learning.policies import make_policy
+from gippo_jax.learning.state import PolicyState, TrainingState
 from gippo_jax.programs import memory
+from gippo_jax.programs.epochs import make_epochs, run_chunk
 from gippo_jax.programs.evaluation import evaluate
-from gippo_jax.programs.probe import require_differentiable
-
-Metrics = dict[str, jax.Array]
 
 # Folded into a state's key for evaluation, so that evaluating changes nothing in training.
 EVALUATION_STREAM = 0x6576616C
 
 
-def make_algorithm(env: envs.Environment, config: Config) -> Algorithm:
-  """The configured algorithm on `config.num_envs` copies of `env`.
-
-  Raises:
-    UserError: when the algorithm needs gradients and the environment says it has none.
-  """
-  require_differentiable(env, config)
-  return ALGORITHMS[config.algorithm](envs.vectorize(env, config.num_envs))
-
-
-def train(env: envs.Environment, config: Config, key: jax.Array, num_epochs: int) -> tuple[Any, Metrics]:
-  """Trains one member; pure, so that it can be jitted and vmapped over keys and over the real numbers of `config`.
+def evaluate_member(
+  env: Environment, num_episodes: int, key: jax.Array, policy: PolicyState, config: Config
+) -> jax.Array:
+  """Returns of a member's policy on fresh episodes, `[num_episodes]`; see `evaluation.evaluate`.
 
   Args:
     env: unbatched environment.
+    num_episodes: number of episodes.
+    key: of the member's state, which is not used up.
+    policy: networks and statistics.
     config: hyper-parameters.
-    key: random key of the member.
-    num_epochs: epochs to run; schedules follow `config.num_epochs`.
-
-  Returns:
-    The final `TrainingState`, and each metric with leading axis `[num_epochs]`.
   """
-  algorithm = make_algorithm(env, config)
-  config = traced(config)
-  return jax.lax.scan(
-    lambda state, _: algorithm.update(state, config), algorithm.init(key, config), None, length=num_epochs
-  )
-
-
-def run_chunk(
-  algorithm: Algorithm, capacity: int, state: Any, config: Config, num_epochs: jax.Array
-) -> tuple[Any, Metrics]:
-  """Advances one member by up to `capacity` epochs.
-
-  The number of epochs is traced, so that chunks of any length share one compiled program.
-
-  Args:
-    algorithm: from `make_algorithm`.
-    capacity: length of the metrics' buffers.
-    state: before the chunk.
-    config: hyper-parameters.
-    num_epochs: epochs to run, at most `capacity`.
-
-  Returns:
-    State after the chunk, and each metric with leading axis `[capacity]`, filled up to `num_epochs`.
-  """
-  update = jax.jit(algorithm.update)  # traced once, here and in the loop
-  shapes = jax.eval_shape(update, state, config)[1]
-  buffers = jax.tree.map(lambda s: jnp.zeros((capacity, *s.shape), s.dtype), shapes)
-
-  def epoch(index, carry):
-    state, buffers = carry
-    state, metrics = update(state, config)
-    return state, jax.tree.map(lambda buffer, value: buffer.at[index].set(value), buffers, metrics)
-
-  return jax.lax.fori_loop(0, num_epochs, epoch, (state, buffers))
+  networks = make_networks(env.observation_size, env.action_size, config.actor, config.critic)
+  acting = make_policy(networks, config.normalize_observations, policy)
+  return evaluate(acting, env, jax.random.fold_in(key, EVALUATION_STREAM), num_episodes)
 
 
 def member_devices(num_members: int) -> list[jax.Device]:
@@ -120,7 +80,7 @@ class Members:
 
   def __init__(
     self,
-    env: envs.Environment,
+    env: Environment,
     config: Config,
     num_members: int,
     capacity: int,
@@ -133,7 +93,7 @@ class Members:
     self.arrangement = arrangement or ("map" if prefer_map(self._devices) else "vmap")
     # Devices get equal shares; the rows that fill the last share repeat the last member and are never shown.
     self._rows = -(-num_members // len(self._devices)) * len(self._devices)
-    algorithm = make_algorithm(env, config)
+    epochs = make_epochs(env, config)
     # On a CPU never in one batch: JAX spreads a batched QR factorisation (orthogonal initialisation) over the thread
     # pool that devices run on, and waits in it; two devices that do so wait for each other for ever.
     initialize = jax.lax.map if prefer_map(self._devices) else _vmap_over_tuple
@@ -146,9 +106,9 @@ class Members:
       return jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=members, check_vma=False)
 
     def init(keys, configs):
-      return initialize(lambda member: algorithm.init(*member), (keys, configs))
+      return initialize(lambda member: epochs.init(*member), (keys, configs))
 
-    chunk = functools.partial(run_chunk, algorithm, capacity)
+    chunk = functools.partial(run_chunk, epochs, capacity)
 
     def advance(states, configs, num_epochs):
       if self.arrangement == "map":
@@ -158,11 +118,7 @@ class Members:
       return jax.vmap(_where)(num_epochs > 0, after, states), metrics
 
     def evaluate_members(num_episodes, keys, policies, configs):
-      def one(member):
-        key, policy, config = member
-        return evaluate(env, config, policy, jax.random.fold_in(key, EVALUATION_STREAM), num_episodes)
-
-      return jax.lax.map(one, (keys, policies, configs))
+      return jax.lax.map(lambda member: evaluate_member(env, num_episodes, *member), (keys, policies, configs))
 
     def evaluate_shards(keys, policies, configs, num_episodes):
       shards = sharded(functools.partial(evaluate_members, num_episodes), members, members, members)
@@ -174,23 +130,23 @@ class Members:
     self._evaluate = jax.jit(evaluate_shards, static_argnums=3)
     self._compiled = None
 
-  def init(self, seeds: list[int]) -> Any:
+  def init(self, seeds: list[int]) -> TrainingState:
     """States before the first epoch; leading axis is the (filled up) member axis."""
     seeds = seeds + [seeds[-1]] * (self._rows - len(seeds))
     keys = jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
     return self._init(self._place(keys), self.config)
 
-  def place(self, states: Any) -> Any:
+  def place(self, states: TrainingState) -> TrainingState:
     """Puts states that were read back, `[num_members]`, where the compiled functions want them."""
     return self._place(jax.tree.map(self._fill, states))
 
-  def abstract_states(self) -> Any:
+  def abstract_states(self) -> TrainingState:
     """Shapes, types and places of the states, with nothing computed."""
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), self._rows))
     states = jax.eval_shape(self._init, keys, self.config)
     return jax.tree.map(lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=self._sharding), states)
 
-  def compile(self, states: Any) -> None:
+  def compile(self, states: TrainingState) -> None:
     """Compiles `advance`, so that its time can be told apart; `states` may be the abstract ones."""
     self._compiled = self._advance.lower(states, self.config, self._epochs_of_rows(0, None)).compile()
 
@@ -221,7 +177,9 @@ class Members:
     """Memory of the compiled chunk on one device; see `memory.program_bytes`."""
     return memory.program_bytes(self._compiled)
 
-  def launch(self, states: Any, num_epochs: int, frozen: np.ndarray | None = None) -> tuple[Any, "PendingMetrics"]:
+  def launch(
+    self, states: TrainingState, num_epochs: int, frozen: np.ndarray | None = None
+  ) -> tuple[TrainingState, "PendingMetrics"]:
     """Starts `num_epochs` epochs and returns at once; the states given are consumed.
 
     Args:
@@ -240,7 +198,7 @@ class Members:
     metrics = jax.device_get(pending.metrics)
     return {name: values[: self.num_members, : pending.num_epochs] for name, values in metrics.items()}
 
-  def evaluate(self, states: Any, num_episodes: int, of_best: bool = False) -> np.ndarray:
+  def evaluate(self, states: TrainingState, num_episodes: int, of_best: bool = False) -> np.ndarray:
     """Returns of the mean action on fresh episodes, `[num_members, num_episodes]`; see `evaluation.evaluate`.
 
     Args:
@@ -251,13 +209,13 @@ class Members:
     policies = states.best_policy if of_best else states.policy
     return jax.device_get(self._evaluate(states.key, policies, self.config, num_episodes))[: self.num_members]
 
-  def gather(self, states: Any) -> Any:
+  def gather(self, states: TrainingState) -> TrainingState:
     """States without the filling rows, on the host's default device."""
     # Copied first: slicing sharded arrays would make the devices wait for each other, which XLA gives up after a while
     # on a busy CPU.
     return jax.tree.map(lambda leaf: jax.device_put(leaf, self._devices[0])[: self.num_members], states)
 
-  def _place(self, tree: Any) -> Any:
+  def _place(self, tree: PyTree) -> PyTree:
     return jax.device_put(tree, self._sharding)
 
   def _stack(self, config: Config) -> Config:

@@ -4,9 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gippo_jax import envs
-from gippo_jax.algorithms import ALGORITHMS
+from gippo_jax import registry
 from gippo_jax.config import Config
+from gippo_jax.envs.base import Environment
+from gippo_jax.envs.wrappers import vectorize
 from gippo_jax.errors import UserError
 
 _LEAST_STEPS = 4
@@ -14,17 +15,17 @@ _MOST_STEPS = 32
 _STARTS = 4
 
 
-def require_differentiable(env: envs.Environment, config: Config) -> None:
+def require_differentiable(env: Environment, config: Config) -> None:
   """Checks what the environment declares.
 
   Raises:
     UserError: when the algorithm needs gradients and the environment says it has none.
   """
-  if _needs_gradients(env, config.algorithm) and not env.differentiable:
+  if _needs_gradients(config.algorithm) and not env.differentiable:
     raise _refusal(env, config, "the environment says that it is not differentiable")
 
 
-def probe_gradients(env: envs.Environment, config: Config) -> None:
+def probe_gradients(env: Environment, config: Config) -> None:
   """Differentiates the rewards of a window of random actions, and refuses an environment where all of it is zero.
 
   Args:
@@ -35,9 +36,9 @@ def probe_gradients(env: envs.Environment, config: Config) -> None:
     UserError: when the gradient is zero throughout, or cannot be computed.
   """
   require_differentiable(env, config)
-  if not _needs_gradients(env, config.algorithm):
+  if not _needs_gradients(config.algorithm):
     return
-  batch = envs.vectorize(env, _STARTS)
+  batch = vectorize(env, _STARTS)
   start_key, action_key = jax.random.split(jax.random.key(0))
   num_steps = min(max(config.horizon, _LEAST_STEPS), _MOST_STEPS)
   actions = jax.random.uniform(action_key, (num_steps, _STARTS, env.action_size), minval=-0.9, maxval=0.9)
@@ -60,12 +61,12 @@ def probe_gradients(env: envs.Environment, config: Config) -> None:
     raise _refusal(env, config, f"over {num_steps} random steps the gradient of its rewards is zero")
 
 
-def _needs_gradients(env: envs.Environment, algorithm: str) -> bool:
-  return ALGORITHMS[algorithm](envs.vectorize(env, 1)).needs_environment_gradients
+def _needs_gradients(algorithm: str) -> bool:
+  return registry.find(algorithm).needs_environment_gradients
 
 
-def _refusal(env: envs.Environment, config: Config, reason: str) -> UserError:
-  others = ", ".join(name for name in ALGORITHMS if not _needs_gradients(env, name))
+def _refusal(env: Environment, config: Config, reason: str) -> UserError:
+  others = ", ".join(name for name in registry.algorithms() if not _needs_gradients(name))
   name = getattr(env, "name", type(env).__name__)
   return UserError(
     f"config.algorithm: {config.algorithm!r} needs the gradient of {name}, but {reason}; allowed: {others}"

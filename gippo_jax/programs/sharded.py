@@ -10,14 +10,14 @@ import jax
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from gippo_jax import envs
 from gippo_jax.config import Config, traced
+from gippo_jax.envs.base import Environment
 from gippo_jax.errors import UserError
 from gippo_jax.learning.sharding import ENVIRONMENT, environment_mesh
 from gippo_jax.learning.state import TrainingState
 from gippo_jax.programs import memory
-from gippo_jax.programs.evaluation import evaluate
-from gippo_jax.programs.members import EVALUATION_STREAM, PendingMetrics, make_algorithm, run_chunk
+from gippo_jax.programs.epochs import make_epochs, run_chunk
+from gippo_jax.programs.members import PendingMetrics, evaluate_member
 from gippo_jax.runs.checkpoint import of_kind, raw
 
 
@@ -36,31 +36,27 @@ class ShardedMembers:
     UserError: when the number of devices does not divide `config.num_envs`.
   """
 
-  def __init__(self, env: envs.Environment, config: Config, num_members: int, capacity: int):
+  def __init__(self, env: Environment, config: Config, num_members: int, capacity: int):
     self.num_members = num_members
     self.capacity = capacity
     devices = jax.devices()
     check_divisible(config.num_envs, len(devices))
     self._mesh = environment_mesh(devices)
     self._replicated = NamedSharding(self._mesh, PartitionSpec())
-    algorithm = make_algorithm(env, config)
+    epochs = make_epochs(env, config)
     # On the host, where every process has them: what goes into a program of many processes must be the same on each.
     self.config = jax.tree.map(lambda leaf: np.broadcast_to(np.asarray(leaf), (num_members,)), traced(config))
 
     def init(seeds, configs):
       keys = jax.vmap(jax.random.key)(seeds)
-      return jax.lax.map(lambda member: algorithm.init(*member), (keys, configs))
+      return jax.lax.map(lambda member: epochs.init(*member), (keys, configs))
 
     def advance(states, configs, num_epochs):
-      chunk = functools.partial(run_chunk, algorithm, capacity)
+      chunk = functools.partial(run_chunk, epochs, capacity)
       return jax.lax.map(lambda member: chunk(*member), (states, configs, num_epochs))
 
     def evaluate_members(keys, policies, configs, num_episodes):
-      def one(member):
-        key, policy, config = member
-        return evaluate(env, config, policy, jax.random.fold_in(key, EVALUATION_STREAM), num_episodes)
-
-      return jax.lax.map(one, (keys, policies, configs))
+      return jax.lax.map(lambda member: evaluate_member(env, num_episodes, *member), (keys, policies, configs))
 
     seeds = jax.ShapeDtypeStruct((num_members,), np.uint32)
     self._shapes = jax.eval_shape(init, seeds, self.config)

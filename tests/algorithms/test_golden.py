@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 
 from gippo_jax import envs
-from gippo_jax.algorithms import ALGORITHMS, Draws
-from gippo_jax.algorithms.base import networks_of
+from gippo_jax.algorithms import Draws
 from gippo_jax.config import Config, traced
 from gippo_jax.learning.rollout import collect, collect_with_advantage_gradient
+from gippo_jax.learning.setup import make_setup
+from gippo_jax.programs.epochs import make_epochs
+from tests.configs import ALGORITHMS, config_of
 
 GOLDEN = pathlib.Path(os.environ.get("GIPPO_JAX_GOLDEN", pathlib.Path(__file__).parents[1] / "golden"))
 TRACES = sorted(path for path in GOLDEN.glob("*/*.npz") if path.stem in ALGORITHMS)
@@ -50,52 +52,51 @@ def test_traces_are_found():
   assert TRACES, f"no trace of {', '.join(ALGORITHMS)} below {GOLDEN}"
 
 
-def config_of(case: dict) -> Config:
+def config_of_case(case: dict) -> Config:
   """Our configuration of a trace's."""
   c = case["config"]
-  base = Config()
-  actor_rate = c["actor_learning_rate"]
+  actor_rate = {"learning_rate": c["actor_learning_rate"]}
+  actor, critic = c["network"]["actor_mlp"]["units"], c["network"]["critic_mlp"]["units"]
   return traced(
-    base.replace(
-      algorithm=case["algorithm"],
+    config_of(
+      case["algorithm"],
       num_envs=case["num_envs"],
       horizon=case["horizon"],
       num_epochs=c["max_epochs"],
       discount=c["gamma"],
       gae_lambda=c["tau"],
-      actor_gae_lambda=c["tau"],
       normalize_observations=c["normalize_input"],
       normalize_values=c["normalize_value"],
       normalize_advantages=c["normalize_advantage"],
       clip_gradients=c["truncate_grads"],
       max_gradient_norm=c["grad_norm"],
-      actor=base.actor.replace(units=tuple(c["network"]["actor_mlp"]["units"]), fixed_std=c["network"]["fixed_sigma"]),
-      critic=base.critic.replace(
-        units=tuple(c["network"]["critic_mlp"]["units"]),
-        learning_rate=c["critic_learning_rate"],
-        num_iterations=c["critic_iterations"],
-        num_minibatches=c["critic_num_batch"],
-        target_decay=c["target_critic_alpha"],
-      ),
-      adam=base.adam.replace(beta1=c["betas"][0], beta2=c["betas"][1]),
-      lr=base.lr.replace(learning_rate=actor_rate),
-      rp=base.rp.replace(learning_rate=actor_rate),
-      lrp=base.lrp.replace(learning_rate=actor_rate),
-      alpha=base.alpha.replace(
-        initial=c["gi"]["alpha"],
-        maximum=c["gi"]["max_alpha"],
-        update_factor=c["gi"]["alpha_update_factor"],
-        determinant_interval=c["gi"]["alpha_interval"],
-        max_out_of_range_ratio=c["gi"]["max_oorr"],
-        learning_rate=c["actor_learning_rate_no_ppo"],
-        num_steps=c["gi"]["num_iter"],
-      ),
-      ppo=base.ppo.replace(
-        learning_rate=actor_rate,
-        clip_range=c["ppo"]["e_clip"],
-        minibatch_size=c["ppo"]["minibatch_size"],
-        num_passes=c["ppo"]["mini_epochs"],
-      ),
+      actor={"units": actor, "fixed_std": c["network"]["fixed_sigma"]},
+      critic={
+        "units": critic,
+        "learning_rate": c["critic_learning_rate"],
+        "num_iterations": c["critic_iterations"],
+        "num_minibatches": c["critic_num_batch"],
+        "target_decay": c["target_critic_alpha"],
+      },
+      adam={"beta1": c["betas"][0], "beta2": c["betas"][1]},
+      likelihood_ratio=actor_rate,
+      rp={**actor_rate, "gae_lambda": c["tau"]},
+      lrp={**actor_rate, "gae_lambda": c["tau"]},
+      alpha={
+        "initial": c["gi"]["alpha"],
+        "maximum": c["gi"]["max_alpha"],
+        "update_factor": c["gi"]["alpha_update_factor"],
+        "determinant_interval": c["gi"]["alpha_interval"],
+        "max_out_of_range_ratio": c["gi"]["max_oorr"],
+        "learning_rate": c["actor_learning_rate_no_ppo"],
+        "num_steps": c["gi"]["num_iter"],
+      },
+      ppo={
+        **actor_rate,
+        "clip_range": c["ppo"]["e_clip"],
+        "minibatch_size": c["ppo"]["minibatch_size"],
+        "num_passes": c["ppo"]["mini_epochs"],
+      },
     )
   )
 
@@ -138,17 +139,15 @@ def nested(data, prefix):
 def test_trace(path):
   data = np.load(path)
   case = json.loads(str(data["config_json"]))
-  config = config_of(case)
-  env = envs.vectorize(
-    envs.make("point_mass", dimension=case["dim"], episode_length=case["episode_length"]), case["num_envs"]
-  )
-  algorithm = ALGORITHMS[case["algorithm"]](env)
+  config = config_of_case(case)
+  env = envs.make("point_mass", dimension=case["dim"], episode_length=case["episode_length"])
+  epochs = make_epochs(env, config)
 
   critic = nested(data, "init/critic")
-  state = algorithm.init(jax.random.key(0), config).replace(
+  state = epochs.init(jax.random.key(0), config).replace(
     actor=nested(data, "init/actor"), critic=critic, target_critic=critic
   )
-  update = jax.jit(algorithm.update)
+  update = jax.jit(epochs.update)
   window_of = jax.jit(window_with_gradient, static_argnums=0)
   compare = Comparison(data)
   for epoch in range(case["epochs"]):
@@ -171,10 +170,10 @@ def test_trace(path):
 
 
 def window_with_gradient(env, config, state, draws):
-  networks = networks_of(env, config)
+  setup = make_setup(env, config)
   if config.algorithm != "gippo":
-    return collect(env, networks, config, state, state.actor, draws.noise)[1], None
-  return collect_with_advantage_gradient(env, networks, config, state, draws.noise)[1:]
+    return collect(setup, state, state.actor, draws.noise)[1], None
+  return collect_with_advantage_gradient(setup, state, draws.noise)[1:]
 
 
 def compare_window(compare, at, window_and_gradient):

@@ -1,0 +1,96 @@
+"""What an agent's networks are, and the factories that make them.
+
+A factory is a function `make(observation_size, action_size, actor, critic) -> Networks`, `actor` and `critic` being the
+configuration's groups (their sizes and switches; the real numbers may be traced). `actor.network` names it: `mlp` is
+the built-in one, `my_package.nets:make` the import path of one's own.
+"""
+
+import importlib
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+
+from gippo_jax.config import ActorConfig, CriticConfig
+from gippo_jax.envs.base import PyTree
+from gippo_jax.errors import UserError
+from gippo_jax.learning import networks
+
+
+@runtime_checkable
+class Networks(Protocol):
+  """Actor and critic, their parameters held outside; hashable, for it is part of the compiled program's key.
+
+  It may also have `in_order(actor) -> list of arrays`, the actor's parameters in an order of its own: LR+RP measures
+  variances on the first of them.
+  """
+
+  def init(self, key: jax.Array, config: ActorConfig) -> tuple[PyTree, PyTree]:
+    """Draws the parameters of actor and critic.
+
+    Args:
+      key: random key.
+      config: the configuration's group `actor`, its real numbers traced.
+    """
+    ...
+
+  def policy(self, actor: PyTree, obs: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Mean and log standard deviation, `[..., A]`, at normalised observations `[..., O]`."""
+    ...
+
+  def value(self, critic: PyTree, obs: jax.Array) -> jax.Array:
+    """Value `[...]`, in units of the value statistics, at normalised observations `[..., O]`."""
+    ...
+
+
+Factory = Callable[[int, int, ActorConfig, CriticConfig], Networks]
+
+_BUILT_IN: dict[str, Factory] = {"mlp": networks.make}
+_MEMBERS = ("init", "policy", "value")
+
+
+def make_networks(observation_size: int, action_size: int, actor: ActorConfig, critic: CriticConfig) -> Networks:
+  """The networks that the configuration names.
+
+  Raises:
+    UserError: when the factory cannot be found, or makes something else.
+  """
+  made = find_factory(actor.network)(observation_size, action_size, actor, critic)
+  missing = [name for name in _MEMBERS if not callable(getattr(made, name, None))]
+  if missing:
+    raise UserError(
+      f"config.actor.network: {actor.network!r} made a {type(made).__name__}, which has no {', '.join(missing)}; "
+      f"allowed: a factory of objects with {', '.join(_MEMBERS)}"
+    )
+  return made
+
+
+def find_factory(name: str) -> Factory:
+  """The factory of that name or import path.
+
+  Raises:
+    UserError: when there is none.
+  """
+  if name in _BUILT_IN:
+    return _BUILT_IN[name]
+  module_name, colon, attribute = name.partition(":")
+  if not colon:
+    known = ", ".join(_BUILT_IN)
+    raise UserError(f"config.actor.network: {name!r} is not allowed; allowed: {known}, or my_package.nets:make")
+  try:
+    module = importlib.import_module(module_name)
+  except ImportError as error:
+    raise UserError(f"config.actor.network: {name!r} cannot be imported: {error}; allowed: my_package.nets:make") from (
+      None if isinstance(error, ModuleNotFoundError) and module_name.startswith(error.name or "\0") else error
+    )
+  factory = getattr(module, attribute, None)
+  if not callable(factory):
+    raise UserError(f"config.actor.network: {module_name} has no function {attribute!r}; allowed: my_package.nets:make")
+  return factory
+
+
+def actor_in_order(agent: Networks, actor: PyTree) -> jax.Array:
+  """The actor's parameters as one vector `[P]`, in the networks' own order where they have one."""
+  in_order = getattr(agent, "in_order", jax.tree.leaves)
+  return jnp.concatenate([jnp.ravel(leaf) for leaf in in_order(actor)])

@@ -1,0 +1,36 @@
+"""How estimates of one gradient become one: small pure functions, used by the algorithms."""
+
+import jax
+import jax.numpy as jnp
+
+_SMALLEST_VARIANCE = 1e-8
+
+
+def total_variance(samples: jax.Array, used: jax.Array) -> jax.Array:
+  """Trace of the unbiased sample covariance.
+
+  Args:
+    samples: `[S, P]`.
+    used: which samples count, `[S]`; NaN comes of fewer than two.
+
+  Returns:
+    A scalar.
+  """
+  weight = used.astype(samples.dtype)[:, None]
+  count = jnp.sum(weight)
+  mean = jnp.sum(weight * samples, axis=0, keepdims=True) / count
+  return jnp.sum(weight * (samples - mean) ** 2) / (count - 1.0)
+
+
+def inverse_variance_weight(variance: jax.Array, other: jax.Array) -> jax.Array:
+  """Weight of the first of two estimators, `other / (variance + other)` (Eq. 15; Parmas et al., PIPPS, ICML 2018).
+
+  Args:
+    variance: of the first, `[...]`.
+    other: of the second, `[...]`.
+
+  Returns:
+    The weight in [0, 1], `[...]`; one half where a variance is no finite number.
+  """
+  weight = other / (variance + other + _SMALLEST_VARIANCE)
+  return jnp.where(jnp.isfinite(weight), weight, 0.5)

@@ -1,0 +1,43 @@
+"""What an epoch works on: the batch of environments, the networks, the hyper-parameters."""
+
+from typing import NamedTuple
+
+from gippo_jax.config import Config
+from gippo_jax.envs.base import Environment
+from gippo_jax.envs.wrappers import Batch, vectorize
+from gippo_jax.learning.agents import Networks, make_networks
+
+
+class Setup(NamedTuple):
+  """Built once, where a program is traced.
+
+  Attributes:
+    env: the batch, with time limit and automatic reset.
+    networks: actor and critic, without their parameters.
+    config: hyper-parameters, the real ones traced.
+  """
+
+  env: Batch
+  networks: Networks
+  config: Config
+
+  @property
+  def observation_size(self) -> int:
+    """Entries of an observation."""
+    return self.env.base.observation_size
+
+  @property
+  def action_size(self) -> int:
+    """Entries of an action."""
+    return self.env.base.action_size
+
+
+def make_setup(env: Environment, config: Config) -> Setup:
+  """`config.num_envs` copies of `env` and the configured networks.
+
+  Raises:
+    UserError: when the networks cannot be made.
+    ValueError: when the environment does not keep its contract.
+  """
+  networks = make_networks(env.observation_size, env.action_size, config.actor, config.critic)
+  return Setup(vectorize(env, config.num_envs), networks, config)
