@@ -20,10 +20,11 @@ from absl import flags
 from rich.console import Console
 from rich.table import Table
 
-from gippo_jax.cli.train import console
+from gippo_jax.cli.console import console
 from gippo_jax.errors import UserError
 from gippo_jax.experiments.tables.documents import replace_block
 from gippo_jax.experiments.tables.problems import FAMILIES, FUNCTIONS
+from gippo_jax.programs.devices import num_cores
 
 _OUT = flags.DEFINE_string("out", None, "File for the figures as JSON.")
 _TABLE = flags.DEFINE_string("table", None, "Folder, not there yet, in which the timed table is kept.")
@@ -133,7 +134,7 @@ def markdown(rows: Sequence[dict[str, Any]], table_seconds: float) -> str:
     name = f"{row['problem']}, {row['algorithm']}, {row['num_seeds']}"
     lines.append("| " + " | ".join([name, *_numbers(row)]) + " |")
   first = rows[0]
-  cores = len(os.sched_getaffinity(0))
+  cores = num_cores()
   return (
     "\n".join(lines)
     + f"\n\nThe paper's whole table (4 problems, 5 algorithms, 5 seeds, 2000 epochs), compilation included: "

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from gippo_jax.cli.train import console
+from gippo_jax.cli.console import console
 from gippo_jax.errors import UserError
 from gippo_jax.experiments.tables.documents import save_figure
 from gippo_jax.experiments.tables.figure_alpha_policies import draw_alpha_policies

@@ -1,16 +1,18 @@
 """Quality of the analytic gradients: `python -m experiments.gradients FAMILY [--out=FILE.json] [--docs=docs]`.
 
 `traffic`: against finite differences of the expected return (`measurements.gradients_traffic`). `physics`: how they
-grow with the horizon on each simulator, and what GI-PPO's rule sees of their variance (`measurements.gradients_physics`).
+grow with the horizon on each simulator, and what GI-PPO's rule sees of their variance
+(`measurements.gradients_physics`).
 """
 
 from collections.abc import Sequence
 
 from absl import flags
 
-from gippo_jax.cli.train import configure_jax, console
+from gippo_jax.cli.console import console
 from gippo_jax.errors import UserError
 from gippo_jax.experiments.measurements import gradients_physics, gradients_traffic
+from gippo_jax.programs.devices import configure_jax
 
 _OUT = flags.DEFINE_string("out", None, "File for the figures as JSON; the physics pictures go beside it.")
 _DOCS = flags.DEFINE_string("docs", None, "Documentation folder that is renewed.")

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from absl import flags
 from rich.console import Console
 
-from gippo_jax.cli.train import configure_jax, console
+from gippo_jax.cli.console import console
 from gippo_jax.errors import UserError
 from gippo_jax.experiments.tables import text as table_text
 from gippo_jax.experiments.tables.documents import has_block, replace_block
@@ -25,6 +25,7 @@ from gippo_jax.experiments.tables.problems import FAMILIES, Family, Preset
 from gippo_jax.experiments.tables.progress import TableProgress
 from gippo_jax.experiments.tables.results import Cell, Results, cell_of, compare_with_paper, improvements
 from gippo_jax.parsing import Experiment, parse
+from gippo_jax.programs.devices import configure_jax
 from gippo_jax.runs.workdir import Workdir, write_json, write_text
 
 _PRESET = flags.DEFINE_string(
@@ -81,7 +82,7 @@ def clear_other_setups(pairs: Sequence[Pair], family_name: str, out: pathlib.Pat
     reasons.append(f"{out} holds a table of another family, {present.get('family')!r}")
   for pair in pairs:
     try:
-      pair.workdir.check(pair.experiment.to_dict())
+      pair.workdir.check(pair.experiment)
     except UserError as error:
       reasons.append(str(error).removeprefix("--workdir: ").split("; allowed")[0])
       if overwrite:
@@ -105,21 +106,21 @@ def train(pair: Pair, progress: TableProgress) -> dict[str, Any]:
   Returns:
     The run's summary.
   """
-  finished = pair.workdir.finished_summary()
+  finished = pair.workdir.finished_summary(pair.experiment.config.num_epochs)
   if finished:
     return finished
-  from gippo_jax import envs
+  from gippo_jax.runs.environments import make_environment
   from gippo_jax.runs.runner import run
 
-  pair.workdir.open(pair.experiment.to_dict())
-  return run(pair.experiment, envs.make(**pair.experiment.env), pair.workdir, progress.of_run(pair.name))
+  pair.workdir.open(pair.experiment)
+  return run(pair.experiment, make_environment(pair.experiment.env), pair.workdir, progress.of_run(pair.name))
 
 
 def collect(family: Family, pairs: Sequence[Pair]) -> Results:
   """Cells of all pairs that are finished."""
   results: Results = {}
   for pair in pairs:
-    summary = pair.workdir.finished_summary()
+    summary = pair.workdir.finished_summary(pair.experiment.config.num_epochs)
     if summary:
       cell = cell_of(summary, family.problems[pair.problem].paper.get(pair.algorithm))
       results.setdefault(pair.problem, {})[pair.algorithm] = cell

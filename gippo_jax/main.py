@@ -1,9 +1,9 @@
-r"""Trains a policy: `python -m gippo_jax.main --config=FILE.py:ARGUMENT [--config.FIELD=VALUE ...] --workdir=DIR`.
+"""Trains a policy: `python -m gippo_jax.main`, the same as `python -m gippo_jax train`."""
 
-The same as `python -m gippo_jax train`; see `gippo_jax.cli.train`.
-"""
+import sys
 
-from gippo_jax.cli.train import console
+from gippo_jax.cli import train
+from gippo_jax.cli.flags import run_command
 
 if __name__ == "__main__":
-  console()
+  run_command(train.FLAGS, train.main, sys.argv[1:])

@@ -7,7 +7,7 @@ an algorithm (SHAC and PE have one learned log standard deviation, starting at -
 
 from ml_collections import ConfigDict
 
-from gippo_jax.algorithms import ALGORITHMS
+from gippo_jax import registry
 from gippo_jax.errors import UserError
 from gippo_jax.parsing import default_config
 
@@ -27,16 +27,17 @@ def get_config(argument: str = "cartpole") -> ConfigDict:
     UserError: for an unknown task or word.
   """
   task, *words = argument.split(",")
+  algorithms = registry.algorithms()
   if task not in ("cartpole", *_LOCOMOTION):
     raise UserError(f"physics.py:{argument}: no such task; known: cartpole, {', '.join(_LOCOMOTION)}")
-  unknown = [word for word in words if word not in BACKENDS and word not in ALGORITHMS]
+  unknown = [word for word in words if word not in BACKENDS and word not in algorithms]
   if unknown:
     raise UserError(
       f"physics.py:{argument}: {unknown[0]!r} is neither backend nor algorithm; known: {', '.join(BACKENDS)}; "
-      f"{', '.join(ALGORITHMS)}"
+      f"{', '.join(algorithms)}"
     )
   backend = next((word for word in words if word in BACKENDS), None)
-  algorithm = next((word for word in words if word in ALGORITHMS), "gippo")
+  algorithm = next((word for word in words if word in algorithms), "gippo")
 
   config = default_config()
   config.algorithm = algorithm

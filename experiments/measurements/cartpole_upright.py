@@ -4,7 +4,6 @@ An episode holds it up that ends within 0.3 rad of upright at less than 1 rad/s;
 90 % of 128 episodes by the mean action. The runs are those of `experiments.table physics`.
 """
 
-import functools
 import pathlib
 from collections.abc import Sequence
 
@@ -12,12 +11,14 @@ import jax
 import jax.numpy as jnp
 from absl import flags
 
-from gippo_jax.cli.train import configure_jax, console
+from gippo_jax.cli.console import console
 from gippo_jax.errors import UserError
 from gippo_jax.experiments.tables.documents import markdown_table, replace_block
-from gippo_jax.experiments.tables.problems import ALGORITHM_LABELS, FAMILIES
+from gippo_jax.experiments.tables.problems import FAMILIES, label_of
+from gippo_jax.programs.devices import configure_jax
 from gippo_jax.programs.evaluation import run_episodes
-from gippo_jax.runs.trained import load
+from gippo_jax.runs.environments import make_environment
+from gippo_jax.runs.stored import load_policy, open_run
 from gippo_jax.runs.workdir import Workdir, write_json
 
 _RUNS = flags.DEFINE_string("runs", "runs/table_physics", "Folder of the physics table's runs.")
@@ -46,9 +47,10 @@ def measure(path: pathlib.Path) -> dict[str, list[float]]:
 
 
 def _share(path: pathlib.Path, seed: int, best: bool) -> float:
-  env, config, policy, _ = load(str(path), seed, best)
-  run = jax.jit(functools.partial(run_episodes, env, num_episodes=NUM_EPISODES))
-  _, observations = run(config, policy, key=jax.random.key(seed))
+  env = make_environment(open_run(path).experiment.env)
+  policy = load_policy(path, seed, "best" if best else "final")
+  run = jax.jit(lambda policy, key: run_episodes(policy, env, key, NUM_EPISODES))
+  _, observations = run(policy, jax.random.key(seed))
   return float(share_upright(observations))
 
 
@@ -67,7 +69,7 @@ def main(arguments: Sequence[str]) -> int:
     for algorithm in family.algorithms:
       results[f"{problem}_{algorithm}"] = measure(pathlib.Path(_RUNS.value) / f"{problem}_{algorithm}")
   rows = [
-    cells(f"{family.problems[problem].label}, {ALGORITHM_LABELS[algorithm]}", results[f"{problem}_{algorithm}"])
+    cells(f"{family.problems[problem].label}, {label_of(algorithm)}", results[f"{problem}_{algorithm}"])
     for problem in PROBLEMS
     for algorithm in family.algorithms
   ]

@@ -12,7 +12,7 @@ import numpy as np
 from gippo_jax import envs
 from gippo_jax.experiments.configs import physics
 from gippo_jax.parsing import parse
-from gippo_jax.programs.members import train
+from gippo_jax.programs.epochs import train
 
 ALPHA = 0.01
 METRICS = (

@@ -13,7 +13,6 @@ passes, stand beside.
 """
 
 import datetime
-import os
 import pathlib
 from collections.abc import Sequence
 
@@ -22,10 +21,11 @@ from absl import flags
 from rich.console import Console
 from rich.table import Table
 
-from gippo_jax.cli.train import console
+from gippo_jax.cli.console import console
 from gippo_jax.errors import UserError
 from gippo_jax.experiments.measurements.window_speed import COLUMNS, cells, measure
 from gippo_jax.experiments.tables.documents import markdown_table, replace_block
+from gippo_jax.programs.devices import num_cores
 from gippo_jax.runs.workdir import write_json
 
 _OUT = flags.DEFINE_string("out", None, "File for the figures as JSON.")
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
     docs = pathlib.Path(_DOCS.value)
     write_json(docs / "physics_speed.json", rows)
     device = jax.devices()[0].device_kind
-    machine = f"{len(os.sched_getaffinity(0))} cores, {device}, jax {jax.__version__}, {datetime.date.today()}."
+    machine = f"{num_cores()} cores, {device}, jax {jax.__version__}, {datetime.date.today()}."
     text = f"{markdown_table(COLUMNS, map(cells, rows))}\n{machine}\n"
     replace_block(docs / "performance.md", "physics speed", text)
   return 0

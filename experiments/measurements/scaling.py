@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 
 from absl import flags
 
-from gippo_jax.cli.train import configure_jax, console
+from gippo_jax.cli.console import console
 from gippo_jax.errors import UserError
 from gippo_jax.experiments.configs import functions, physics, traffic
 from gippo_jax.experiments.tables.documents import markdown_table, replace_block
 from gippo_jax.experiments.tables.text import number
 from gippo_jax.parsing import Experiment, parse
+from gippo_jax.programs.devices import configure_jax
 from gippo_jax.runs.workdir import write_json
 
 _OUT = flags.DEFINE_string("out", None, "JSON file to write.")
@@ -87,7 +88,7 @@ def measure(point: Point) -> dict[str, Any]:
   import jax
 
   from gippo_jax import envs
-  from gippo_jax.programs.members import Members
+  from gippo_jax.programs.members import make_members
   from gippo_jax.programs.sharded import ShardedMembers
 
   config = point.experiment.config
@@ -96,7 +97,7 @@ def measure(point: Point) -> dict[str, Any]:
     members = ShardedMembers(env, config, point.num_members, point.num_epochs)
   else:
     devices = jax.local_devices()[: point.num_devices]
-    members = Members(env, config, point.num_members, point.num_epochs, devices=devices)
+    members = make_members(env, config, point.num_members, point.num_epochs, devices=devices)
   states = members.init(list(range(1, point.num_members + 1)))
   members.compile(states)
   for _ in range(2):

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from rich.console import Console
 from rich.table import Table
 
-from gippo_jax.cli.train import console
+from gippo_jax.cli.console import console
 from gippo_jax.envs.traffic import PaceCar
 from gippo_jax.errors import UserError
 from gippo_jax.experiments.measurements.gradient_quality import window_return

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gippo_jax import envs
-from gippo_jax.cli.train import console
+from gippo_jax.cli.console import console
 from gippo_jax.errors import UserError
 from gippo_jax.experiments.measurements.timing import rollout, seconds_per_call
 

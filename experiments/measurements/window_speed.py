@@ -7,13 +7,13 @@ from typing import Any
 import jax
 
 from gippo_jax import envs
-from gippo_jax.algorithms.base import networks_of
 from gippo_jax.config import traced
 from gippo_jax.experiments.configs import physics
 from gippo_jax.experiments.measurements.timing import rollout, seconds_per_call
 from gippo_jax.learning.rollout import collect, collect_with_advantage_gradient
+from gippo_jax.learning.setup import make_setup
 from gippo_jax.parsing import parse
-from gippo_jax.programs.members import make_algorithm
+from gippo_jax.programs.epochs import make_epochs
 from gippo_jax.programs.memory import program_bytes
 
 _NUM_ENVS = 64
@@ -52,18 +52,18 @@ def prepare(problem: str, num_envs: int, horizon: int) -> dict[str, tuple[jax.st
   env = envs.make(**experiment.env)
   batch = envs.vectorize(env, num_envs)
   config = traced(experiment.config)
-  networks = networks_of(batch, config)
-  state = jax.jit(make_algorithm(env, config).init)(jax.random.key(0), config)
+  setup = make_setup(env, config)
+  state = jax.jit(make_epochs(env, config).init)(jax.random.key(0), config)
   noise = jax.random.normal(jax.random.key(1), (horizon, num_envs, env.action_size))
 
   def bare(actions, environment):
     return jax.value_and_grad(lambda actions: rollout(batch, environment, actions), has_aux=True)(actions)
 
   def forward(state, noise, config):
-    return collect(batch, networks, config, state, state.actor, noise)
+    return collect(setup._replace(config=config), state, state.actor, noise)
 
   def with_gradient(state, noise, config):
-    return collect_with_advantage_gradient(batch, networks, config, state, noise)
+    return collect_with_advantage_gradient(setup._replace(config=config), state, noise)
 
   calls = {
     "forward": (forward, (state, noise, config)),

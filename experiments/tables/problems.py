@@ -5,18 +5,20 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
+from gippo_jax import registry
 from gippo_jax.experiments.configs import functions, physics, traffic
 
-# In the paper's order, with the names the paper gives them.
-ALGORITHM_LABELS = {
-  "lr": "LR",
-  "rp": "RP",
-  "shac": "SHAC",
-  "ppo": "PPO",
-  "lrp": "LR+RP",
-  "pe": "PE",
-  "gippo": "GI-PPO",
-}
+
+def label_of(algorithm: str) -> str:
+  """What readers call an algorithm; its name, where it is not here."""
+  spec = registry.algorithms().get(algorithm)
+  return spec.label if spec else algorithm
+
+
+def in_order(algorithms: Iterable[str]) -> list[str]:
+  """Algorithms in the order of the registry, that of the paper's tables; unknown ones last."""
+  known = list(registry.algorithms())
+  return sorted(algorithms, key=lambda name: (known.index(name) if name in known else len(known), name))
 
 
 class Problem(NamedTuple):

@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.table import Table
 
-from gippo_jax.experiments.tables.problems import ALGORITHM_LABELS, Family
+from gippo_jax.experiments.tables.problems import Family, in_order, label_of
 from gippo_jax.experiments.tables.results import Cell, Results, compare_with_paper, improvements, winner_of
 
 CSV_COLUMNS = ("mean", "iqm", "low", "high", "paper", "seconds", "status", "diverged")
@@ -22,7 +22,7 @@ def number(value: float | None) -> str:
 def markdown(family: Family, results: Results) -> str:
   """The whole table with intervals, the paper's numbers, and what to read from it."""
   algorithms = _algorithms(results)
-  lines = [_row(["problem", *(ALGORITHM_LABELS[name] for name in algorithms)]), _row(["---"] * (len(algorithms) + 1))]
+  lines = [_row(["problem", *(label_of(name) for name in algorithms)]), _row(["---"] * (len(algorithms) + 1))]
   for problem, cells in results.items():
     winner = winner_of(cells)
     texts = [_markdown_cell(cells.get(name), name == winner, family.shows_last) for name in algorithms]
@@ -33,7 +33,7 @@ def markdown(family: Family, results: Results) -> str:
 def short_markdown(family: Family, results: Results) -> str:
   """A table for a first look: our mean, the paper's in brackets, the best of a row in bold."""
   algorithms = _algorithms(results)
-  header = ["mean of the best returns (paper)", *(ALGORITHM_LABELS[name] for name in algorithms)]
+  header = ["mean of the best returns (paper)", *(label_of(name) for name in algorithms)]
   lines = [_row(header), _row(["---"] * len(header))]
   for problem, cells in results.items():
     winner = winner_of(cells)
@@ -51,7 +51,7 @@ def terminal(family: Family, results: Results) -> Table:
   """Ours over the paper's, the winner marked by a star."""
   algorithms = _algorithms(results)
   title = "mean of the best returns, * best of the row; 95 % interval; paper"
-  table = Table("problem", *(ALGORITHM_LABELS[name] for name in algorithms), title=title, show_lines=True)
+  table = Table("problem", *(label_of(name) for name in algorithms), title=title, show_lines=True)
   for problem, cells in results.items():
     winner = winner_of(cells)
     texts = []
@@ -83,12 +83,12 @@ def _verdicts(family: Family, results: Results) -> Iterator[str]:
     label = family.problems[problem].label
     if row["winner"] is None or row["paper_winner"] is None:
       continue
-    winners = f"best here {ALGORITHM_LABELS[row['winner']]}, in the paper {ALGORITHM_LABELS[row['paper_winner']]}"
+    winners = f"best here {label_of(row['winner'])}, in the paper {label_of(row['paper_winner'])}"
     same = row["winner"] == row["paper_winner"]
     verdict = "" if same else "; their intervals overlap" if row["agrees"] else "; their intervals do not overlap"
     yield f"- {label}: {winners}{verdict}."
   far = [
-    f"{family.problems[problem].label} {ALGORITHM_LABELS[name]} ({ratio:.2g} times)"
+    f"{family.problems[problem].label} {label_of(name)} ({ratio:.2g} times)"
     for problem, row in rows.items()
     for name, ratio in row["ratios"].items()
     if ratio > 3.0
@@ -98,9 +98,9 @@ def _verdicts(family: Family, results: Results) -> Iterator[str]:
   compared = improvements(results)
   if compared:
     texts = [
-      f"{ALGORITHM_LABELS[name]} {entry['probability']:.2f}"
+      f"{label_of(name)} {entry['probability']:.2f}"
       + (f" ({entry['interval'][0]:.2f} to {entry['interval'][1]:.2f})" if entry["interval"] else "")
-      for name, entry in sorted(compared.items(), key=lambda item: list(ALGORITHM_LABELS).index(item[0]))
+      for name, entry in ((name, compared[name]) for name in in_order(compared))
     ]
     yield (
       "- Probability that a run of GI-PPO beats a run of the other algorithm, mean over the problems (95 % stratified "
@@ -110,7 +110,7 @@ def _verdicts(family: Family, results: Results) -> Iterator[str]:
 
 def _algorithms(results: Results) -> list[str]:
   present = {name for cells in results.values() for name in cells}
-  return [name for name in ALGORITHM_LABELS if name in present]
+  return in_order(present)
 
 
 def _markdown_cell(cell: Cell | None, is_winner: bool, shows_last: bool) -> str:

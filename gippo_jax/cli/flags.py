@@ -1,61 +1,201 @@
-"""Turns what absl and ml_collections say about wrong flags into one line with field, value and what is allowed."""
+"""A command's flags: each belongs to the command that honours it, and an unknown one is an error."""
 
-import pathlib
+import difflib
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from absl import flags
 
+from gippo_jax.cli.console import HELP, Main, finish
 from gippo_jax.errors import UserError
-from gippo_jax.parsing import allowed_values
+
+_CONFIG_HELP = """\
+  --config: what to train: a preset, functions:ackley64 (`python -m gippo_jax list` shows all), or a file of one's own
+    with get_config(argument), PATH.py:ARGUMENT.
+  --config.FIELD: changes a field, e.g. --config.ppo.learning_rate=3e-4; docs/configuration.md lists them. The
+    environment's parameters are --config.env.NAME; --config.env.name=my_package.my_module:MyEnvironment is one's own.
+  --plugin: a module that brings an algorithm of one's own; may be given several times."""
 
 
-def parse_flags(arguments: Sequence[str]) -> list[str]:
-  """Parses the command line.
+class ConfigFlags(NamedTuple):
+  """What the command line says about the configuration.
+
+  Attributes:
+    source: of `--config`; `None` when it is not given.
+    overrides: texts by field, of `--config.FIELD=TEXT`.
+    plugins: of `--plugin`.
+  """
+
+  source: str | None
+  overrides: dict[str, str]
+  plugins: tuple[str, ...]
+
+
+class Flags:
+  """The flags of one command.
 
   Args:
-    arguments: as `sys.argv`.
+    name: of the command.
+    text: what it does, and an example.
+    takes_config: whether it has `--config`, `--config.FIELD` and `--plugin`.
+    words: what it takes besides flags, in words; empty for nothing.
+    passes_on: whether it parses its arguments itself (`parse_known`), since others' flags are among them.
+  """
+
+  def __init__(self, name: str, text: str, takes_config: bool = False, words: str = "", passes_on: bool = False):
+    self.passes_on = passes_on
+    self.name, self._text, self._takes_config, self._words = name, text.strip(), takes_config, words
+    self.values = flags.FlagValues()
+    self.config = ConfigFlags(None, {}, ())
+
+  def text(self, name: str, default: str | None, doc: str) -> flags.FlagHolder:
+    """A flag that takes a text."""
+    return flags.DEFINE_string(name, default, doc, flag_values=self.values)
+
+  def integer(self, name: str, default: int | None, doc: str, minimum: int = 0) -> flags.FlagHolder:
+    """A flag that takes an integer."""
+    return flags.DEFINE_integer(name, default, doc, lower_bound=minimum, flag_values=self.values)
+
+  def real(self, name: str, default: float | None, doc: str, low: float, high: float | None = None) -> flags.FlagHolder:
+    """A flag that takes a number."""
+    return flags.DEFINE_float(name, default, doc, low, high, flag_values=self.values)
+
+  def switch(self, name: str, default: bool, doc: str) -> flags.FlagHolder:
+    """A flag that is on or off: `--name`, `--noname`."""
+    return flags.DEFINE_bool(name, default, doc, flag_values=self.values)
+
+  def choice(self, name: str, default: str, options: Sequence[str], doc: str) -> flags.FlagHolder:
+    """A flag that takes one of a few words."""
+    return flags.DEFINE_enum(name, default, list(options), doc, flag_values=self.values)
+
+  def alias(self, name: str, of: str) -> None:
+    """Another spelling of a flag."""
+    flags.DEFINE_alias(name, of, flag_values=self.values)
+
+  def help(self) -> str:
+    """What `--help` prints."""
+    own = self.values.get_help(include_special_flags=False).strip("\n")
+    own = re.sub(r"^\S.*:\n", "", own, flags=re.MULTILINE)
+    parts = [self._text, "flags:", *([_CONFIG_HELP] if self._takes_config else []), own]
+    return "\n\n".join(part for part in parts if part.strip())
+
+  def parse(self, arguments: Sequence[str]) -> list[str]:
+    """Parses the command line into the flags' values and `config`.
+
+    Args:
+      arguments: without the program's name.
+
+    Returns:
+      The words that are no flags.
+
+    Raises:
+      UserError: for anything that is no flag of this command, in words.
+    """
+    rest = list(arguments)
+    if self._takes_config:
+      self.config, rest = split_config(rest)
+    try:
+      words = self.values([self.name, *rest])[1:]
+    except flags.UnrecognizedFlagError as error:
+      raise UserError(self._unknown(error.flagname)) from None
+    except flags.Error as error:
+      raise UserError(_in_words(str(error))) from None
+    if words and not self._words:
+      raise UserError(f"{words[0]!r} is no flag of {self.name}; allowed: {self._known()}")
+    return words
+
+  def parse_known(self, arguments: Sequence[str]) -> list[str]:
+    """Parses this command's flags out of a command line.
+
+    Args:
+      arguments: without the program's name.
+
+    Returns:
+      All other arguments, in their order.
+
+    Raises:
+      UserError: for a value that is not allowed.
+    """
+    self.values.unparse_flags()
+    try:
+      return self.values([self.name, *arguments], known_only=True)[1:]
+    except flags.Error as error:
+      raise UserError(_in_words(str(error))) from None
+
+  def _unknown(self, name: str) -> str:
+    if name.split(".")[0] in ("config", "plugin"):
+      return f"--{name}: {self.name} takes no configuration; allowed: {self._known()}"
+    close = difflib.get_close_matches(name, list(self.values), n=1)
+    hint = f" (did you mean --{close[0]}?)" if close else ""
+    return f"--{name} is no flag of {self.name}{hint}; allowed: {self._known()}"
+
+  def _known(self) -> str:
+    own = [f"--{name}" for name in sorted(self.values)]
+    return ", ".join([*(["--config", "--config.FIELD", "--plugin"] if self._takes_config else []), *own, "--help"])
+
+
+def split_config(arguments: Sequence[str]) -> tuple[ConfigFlags, list[str]]:
+  """Takes the configuration's flags out of a command line.
+
+  Args:
+    arguments: without the program's name.
 
   Returns:
-    What is no flag; the program's name first.
+    They, and the other arguments.
 
   Raises:
-    UserError: for anything that cannot be parsed, in words.
+    UserError: for a flag without its value, or a field that is given twice.
   """
-  overrides = _overrides(arguments)
-  _check_config_file(arguments)
-  for name in overrides:
-    allowed_values(name)
-  try:
-    return flags.FLAGS(arguments)
-  except UserError:
-    raise
-  except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError, SyntaxError, ImportError) as error:
-    raise UserError(_explain(error, overrides)) from None
+  source, overrides, plugins, rest = None, {}, [], []
+  left = list(arguments)
+  while left:
+    argument = left.pop(0)
+    match = re.fullmatch(r"--?(no)?(config|plugin)((?:\.[^=]*)?)(?:=(.*))?", argument, re.DOTALL)
+    if match is None:
+      rest.append(argument)
+      continue
+    negated, flag, field, value = match[1], match[2], match[3][1:], match[4]
+    if negated:
+      value = "False" if field and value is None else None
+    elif value is None and left and not left[0].startswith("--"):
+      value = left.pop(0)
+    elif value is None and field:
+      value = "True"  # a switch alone
+    if value is None or (flag == "plugin" and field):
+      raise UserError(f"{argument}: a value is missing; allowed: --{flag}=VALUE")
+    if field:
+      if field in overrides:
+        raise UserError(f"config.{field} is given twice, {overrides[field]!r} and {value!r}; allowed: once")
+      overrides[field] = value
+    elif flag == "plugin":
+      plugins.append(value)
+    else:
+      source = value
+  return ConfigFlags(source, overrides, tuple(plugins)), rest
 
 
-def _overrides(arguments: Sequence[str]) -> dict[str, str]:
-  """Values of `--config.FIELD=VALUE` by field."""
-  matches = (re.fullmatch(r"--?config\.([^=]+)=(.*)", argument, re.DOTALL) for argument in arguments)
-  return {match[1]: match[2] for match in matches if match}
+def run_command(command: Flags, main: Main, arguments: Sequence[str]) -> None:
+  """Parses a command's flags, runs it, and ends the process; `--help` tells of the flags.
+
+  Args:
+    command: its flags.
+    main: takes the words that are no flags; returns the exit code.
+    arguments: without the program's name.
+  """
+  if any(argument in HELP for argument in arguments):
+    print(command.help())
+    finish(lambda: 0)
+  finish(lambda: main(list(arguments) if command.passes_on else command.parse(arguments)))
 
 
-def _check_config_file(arguments: Sequence[str]) -> None:
-  for argument in arguments:
-    match = re.fullmatch(r"--?config=([^:]*)(:.*)?", argument, re.DOTALL)
-    if match and not pathlib.Path(match[1]).is_file():
-      raise UserError(f"--config: {match[1]!r} is no file; allowed: PATH.py:ARGUMENT, a file with get_config(argument)")
+def _in_words(text: str) -> str:
+  """absl's message with the flag first: `flag --n=x: reason` and `Unknown ...`."""
+  line = text.strip().splitlines()[0] if text.strip() else "a flag is wrong"
+  match = re.fullmatch(r"flag (--[\w.-]+)=(.*?): (.*)", line)
+  return f"{match[1]}: {match[2]!r} is not allowed; allowed: {_allowed(match[3])}" if match else line
 
 
-def _explain(error: Exception, overrides: dict[str, str]) -> str:
-  text = str(error).strip()
-  raised = re.search(r"UserError: (.*)", text)
-  if raised:  # from a configuration file, wrapped with its traceback
-    return raised[1]
-  for name, value in overrides.items():
-    # ml_collections names the field only where the value is of the wrong type; a missing key names its last part.
-    if f"config.{name}=" in text:
-      return f"config.{name}: {value!r} is not allowed; allowed: {allowed_values(name)}"
-    if isinstance(error, (KeyError, AttributeError)) and re.search(rf"\b{re.escape(name.split('.')[-1])}\b", text):
-      return f"config.{name} is no field of this configuration file"
-  return text.splitlines()[-1] if text else type(error).__name__
+def _allowed(reason: str) -> str:
+  match = re.search(r"value should be (.*)", reason) or re.search(r"must be (.*)", reason)
+  return match[1] if match else reason

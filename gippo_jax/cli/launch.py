@@ -1,26 +1,62 @@
-r"""Hands a sweep out as jobs: `python -m gippo_jax launch slurm --shards=N [job's flags] [the sweep's flags]`.
+"""`python -m gippo_jax launch`."""
 
-For example:
-
-  python -m gippo_jax launch slurm --shards=8 --partition=gpu --gpus=1 --time=120 \
-    --config=experiments/configs/functions.py:ackley64 --sweep=ppo.learning_rate=0.01,0.02 --workdir=runs/rates
-
-Each job runs `python -m gippo_jax sweep` with the sweep's flags and `--shard=i/N`. `local` in place of `slurm` runs the
-jobs as processes of this machine.
-"""
-
-import argparse
 import os
 import pathlib
 import subprocess
 import sys
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from gippo_jax.cli import sweep
+from gippo_jax.cli.flags import Flags
 from gippo_jax.errors import UserError
 from gippo_jax.sweep.shards import format_shard
 
+if TYPE_CHECKING:
+  import submitit
+
 _INSTALL = 'pip install "gippo_jax[slurm]"'
+
+_CLUSTERS = ("slurm", "local")
+_WANTED = {"shards": "the number of jobs", "workdir": "the folder of the sweep"}
+
+FLAGS = Flags(
+  "launch",
+  r"""
+Hands a sweep out as jobs: python -m gippo_jax launch slurm --shards=N [job's flags] [the sweep's flags]
+
+For example:
+
+  python -m gippo_jax launch slurm --shards=8 --partition=gpu --gpus=1 --time=120 \
+    --config=functions:ackley64 --grid="ppo.learning_rate=0.01,0.02" --workdir=runs/rates
+
+Each job runs python -m gippo_jax sweep with the sweep's flags and --shard=i/N. local in place of slurm runs the jobs as
+processes of this machine. All other flags are those of python -m gippo_jax sweep.""",
+  words="slurm or local",
+  passes_on=True,
+)
+_SHARDS = FLAGS.integer("shards", None, "Number of jobs.", minimum=1)
+_AT_ONCE = FLAGS.integer("at_once", None, "Most jobs that run at once.", minimum=1)
+_PARTITION = FLAGS.text("partition", None, "SLURM partition.")
+_TIME = FLAGS.integer("time", 60, "Minutes until a job is stopped.", minimum=1)
+_GPUS = FLAGS.integer("gpus", 0, "GPUs of a job.")
+_CPUS = FLAGS.integer("cpus", 1, "CPU cores of a job.", minimum=1)
+_MEMORY = FLAGS.integer("memory", 8, "Memory of a job in GB.", minimum=1)
+_WORKDIR = FLAGS.text("workdir", None, "Folder of the sweep; the jobs' logs go into its folder jobs.")
+
+
+class LaunchOptions(NamedTuple):
+  """The launcher's flags; see `--help`."""
+
+  cluster: str
+  shards: int
+  at_once: int | None
+  partition: str | None
+  time: int
+  gpus: int
+  cpus: int
+  memory: int
+  workdir: str
 
 
 class ShardJob(NamedTuple):
@@ -43,39 +79,32 @@ class ShardJob(NamedTuple):
     subprocess.run(self.command, cwd=self.folder, check=True)
 
 
-def parse_arguments(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+def parse_arguments(arguments: Sequence[str]) -> tuple[LaunchOptions, list[str]]:
   """The launcher's own flags, and the sweep's.
 
   Args:
-    arguments: as `sys.argv[1:]`.
+    arguments: without the program's name.
 
   Raises:
-    UserError: for a value that is not allowed.
+    UserError: for a value that is not allowed, or a flag that is neither the launcher's nor the sweep's.
   """
-  parser = argparse.ArgumentParser(
-    prog="python -m gippo_jax launch",
-    description="Hands a sweep out as jobs. All other flags are those of python -m gippo_jax.sweep.",
-    allow_abbrev=False,
-  )
-  parser.error = _refuse
-  parser.add_argument("cluster", choices=("slurm", "local"), help="a SLURM array, or processes of this machine")
-  parser.add_argument("--shards", type=int, required=True, help="number of jobs")
-  parser.add_argument("--at_once", type=int, help="most jobs that run at once")
-  parser.add_argument("--partition", help="SLURM partition")
-  parser.add_argument("--time", type=int, default=60, help="minutes until a job is stopped (default: 60)")
-  parser.add_argument("--gpus", type=int, default=0, help="GPUs of a job (default: 0)")
-  parser.add_argument("--cpus", type=int, default=1, help="CPU cores of a job (default: 1)")
-  parser.add_argument("--memory", type=int, default=8, help="memory of a job in GB (default: 8)")
-  parser.add_argument("--workdir", required=True, help="folder of the sweep; the jobs' logs go into its folder jobs")
-  options, rest = parser.parse_known_args(list(arguments))
-  for name, least in (("shards", 1), ("at_once", 1), ("time", 1), ("gpus", 0), ("cpus", 1), ("memory", 1)):
-    value = getattr(options, name)
-    if value is not None and value < least:
-      raise UserError(f"--{name}: {value} is not allowed; allowed: integer >= {least}")
+  words = FLAGS.parse_known(arguments)
+  if not words or words[0] not in _CLUSTERS:
+    given = repr(words[0]) if words else "nothing"
+    raise UserError(f"launch: {given} is not allowed; allowed: {' or '.join(_CLUSTERS)}, then the flags")
+  for flag in (_SHARDS, _WORKDIR):
+    if flag.value is None:
+      raise UserError(f"--{flag.name} is missing; allowed: {_WANTED[flag.name]}")
+  rest = [*words[1:], f"--workdir={_WORKDIR.value}"]
   for argument in rest:
     if argument.lstrip("-").split("=")[0] == "shard":
       raise UserError(f"{argument} is set by the launcher; allowed: --shards, the number of jobs")
-  return options, [*rest, f"--workdir={options.workdir}"]
+  sweep.FLAGS.parse(rest)  # so that a wrong flag is told here, not in the jobs' logs
+  options = LaunchOptions(
+    words[0],
+    *(flag.value for flag in (_SHARDS, _AT_ONCE, _PARTITION, _TIME, _GPUS, _CPUS, _MEMORY, _WORKDIR)),
+  )
+  return options, rest
 
 
 def jobs_of(shards: int, flags: Sequence[str], command: Sequence[str] = ("gippo_jax", "sweep")) -> list[ShardJob]:
@@ -92,7 +121,7 @@ def jobs_of(shards: int, flags: Sequence[str], command: Sequence[str] = ("gippo_
   ]
 
 
-def job_parameters(options: argparse.Namespace) -> dict[str, Any]:
+def job_parameters(options: LaunchOptions) -> dict[str, object]:
   """What submitit is told about a job; names with `slurm_` count on SLURM alone."""
   parameters = {
     "name": pathlib.Path(options.workdir).name,
@@ -105,7 +134,7 @@ def job_parameters(options: argparse.Namespace) -> dict[str, Any]:
   return parameters | ({"slurm_partition": options.partition} if options.partition else {})
 
 
-def submit(options: argparse.Namespace, jobs: Sequence[ShardJob]) -> list[Any]:
+def submit(options: LaunchOptions, jobs: Sequence[ShardJob]) -> "list[submitit.Job]":
   """Submits the jobs as one array.
 
   Args:
@@ -132,9 +161,9 @@ def submit(options: argparse.Namespace, jobs: Sequence[ShardJob]) -> list[Any]:
   return submitted
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(words: Sequence[str]) -> int:
   """Parses and submits; waits only for local jobs. Returns the exit code."""
-  options, flags = parse_arguments(arguments)
+  options, flags = parse_arguments(words)
   submitted = submit(options, jobs_of(options.shards, flags))
   print(f"{len(submitted)} jobs, the first {submitted[0].job_id}; logs in {options.workdir}/jobs")
   if options.cluster == "slurm":
@@ -143,7 +172,3 @@ def main(arguments: Sequence[str]) -> int:
   for job_id in failed:
     print(f"job {job_id} failed; see {options.workdir}/jobs/{job_id}_0_log.err", file=sys.stderr)
   return 1 if failed else 0
-
-
-def _refuse(message: str) -> None:
-  raise UserError(message)

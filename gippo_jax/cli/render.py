@@ -1,31 +1,35 @@
-r"""Shows a trained policy: `python -m gippo_jax render --workdir=DIR --out=rollout.html` (or `.gif`, or `.png`).
-
-The page holds everything it needs; open it in any browser.
-"""
+"""`python -m gippo_jax render`."""
 
 import pathlib
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
-from absl import flags
-
-from gippo_jax.cli.train import configure_jax
+from gippo_jax.cli.flags import Flags
 from gippo_jax.errors import UserError
 
-_OUT = flags.DEFINE_string("out", "rollout.html", "File to write: .html (a page), .gif (moving), .png (one frame).")
-_SEED = flags.DEFINE_integer("seed", None, "Which of the run's seeds; the one of best evaluation by default.")
-_EPISODE = flags.DEFINE_integer("episode", 0, "Draws another start (and other noise) for each number.", lower_bound=0)
-_POLICY = flags.DEFINE_enum("policy", "best", ["best", "final"], "The run's best policy, or its last.")
-_EXPLORE = flags.DEFINE_bool("explore", False, "Draw actions from the policy instead of taking its mean.")
-_SECONDS = flags.DEFINE_float(
-  "seconds", 10.0, "Length of a .gif: the episode is sped up or slowed down.", lower_bound=1
+if TYPE_CHECKING:
+  from gippo_jax.envs.base import Renderable, Trajectory
+
+FLAGS = Flags(
+  "render",
+  """
+Shows a trained policy: python -m gippo_jax render --workdir=DIR --out=rollout.html (or .gif, or .png)
+
+The page holds everything it needs; open it in any browser.""",
 )
-_FRAME = flags.DEFINE_float("at", 0.5, "Moment of a .png, as a share of the episode.", lower_bound=0, upper_bound=1)
+_WORKDIR = FLAGS.text("workdir", None, "Folder of the run.")
+_OUT = FLAGS.text("out", "rollout.html", "File to write: .html (a page), .gif (moving), .png (one frame).")
+_SEED = FLAGS.integer("seed", None, "Which of the run's seeds; the one of best evaluation by default.")
+_EPISODE = FLAGS.integer("episode", 0, "Draws another start (and other noise) for each number.")
+_POLICY = FLAGS.choice("policy", "best", ["best", "final"], "The run's best policy, or its last.")
+_EXPLORE = FLAGS.switch("explore", False, "Draw actions from the policy instead of taking its mean.")
+_SECONDS = FLAGS.real("seconds", 10.0, "Length of a .gif: the episode is sped up or slowed down.", 1)
+_FRAME = FLAGS.real("at", 0.5, "Moment of a .png, as a share of the episode.", 0, 1)
 
 _GIF_FRAMES_PER_SECOND = 12
 
 
-def save_gif(env: Any, trajectory: Any, seconds: float, path: pathlib.Path) -> None:
+def save_gif(env: "Renderable", trajectory: "Trajectory", seconds: float, path: pathlib.Path) -> None:
   """Draws frames evenly over the episode."""
   import numpy as np
   from matplotlib.animation import PillowWriter
@@ -41,7 +45,7 @@ def save_gif(env: Any, trajectory: Any, seconds: float, path: pathlib.Path) -> N
       writer.grab_frame()
 
 
-def save_frame(env: Any, trajectory: Any, share: float, path: pathlib.Path) -> None:
+def save_frame(env: "Renderable", trajectory: "Trajectory", share: float, path: pathlib.Path) -> None:
   """Draws one frame."""
   from matplotlib.figure import Figure
 
@@ -50,32 +54,36 @@ def save_frame(env: Any, trajectory: Any, share: float, path: pathlib.Path) -> N
   figure.savefig(path, dpi=120)
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(words: Sequence[str]) -> int:
   """Plays an episode and writes it."""
-  if len(arguments) > 1:
-    raise UserError(f"{arguments[1]!r} is no flag; allowed: --workdir, --out, --seed, --policy, --episode, --explore")
-  out = pathlib.Path(_OUT.value)
+  del words
+  out = pathlib.Path(_OUT.value).expanduser()
   if out.suffix not in (".html", ".gif", ".png"):
     raise UserError(f"--out: {str(out)!r} is no kind of picture; allowed: a name that ends in .html, .gif or .png")
-  workdir = flags.FLAGS.workdir
-  if workdir is None:
+  if _WORKDIR.value is None:
     raise UserError("--workdir is missing; allowed: the folder of a run")
+  from gippo_jax.programs.devices import configure_jax
+
   configure_jax(1)
   import jax
 
   from gippo_jax.envs.base import Renderable
+  from gippo_jax.runs.environments import make_environment
   from gippo_jax.runs.playback import play
-  from gippo_jax.runs.trained import load
+  from gippo_jax.runs.stored import choose_seed, load_policy, open_run
   from gippo_jax.runs.workdir import write_text
 
-  env, config, policy_state, seed = load(workdir, _SEED.value, _POLICY.value == "best")
+  run = open_run(_WORKDIR.value)
+  env = make_environment(run.experiment.env)
   if not isinstance(env, Renderable):
     raise UserError(f"--workdir: {type(env).__name__} cannot be drawn; allowed: environments with page() and draw()")
-  trajectory = play(env, config, policy_state, jax.random.key(_EPISODE.value), _EXPLORE.value)
+  seed = choose_seed(run.workdir, _SEED.value, _POLICY.value)
+  policy = load_policy(run.workdir.path, seed, _POLICY.value)
+  trajectory = play(policy, env, jax.random.key(_EPISODE.value), _EXPLORE.value)
   try:
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.suffix == ".html":
-      write_text(out, env.page(trajectory, f"{config.algorithm}, seed {seed}, {pathlib.Path(workdir).name}"))
+      write_text(out, env.page(trajectory, f"{run.experiment.config.algorithm}, seed {seed}, {run.workdir.path.name}"))
     elif out.suffix == ".gif":
       save_gif(env, trajectory, _SECONDS.value, out)
     else:

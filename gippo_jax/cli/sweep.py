@@ -1,69 +1,79 @@
-r"""Trains many configurations side by side: `python -m gippo_jax sweep --config=... --grid=... --workdir=DIR`.
-
-For example:
-
-  python -m gippo_jax sweep --config=experiments/configs/functions.py:dejong1 \
-    --grid="alpha.initial=1e-5,1e-4,1e-3" --config.num_seeds=4 --workdir=runs/sweep_dejong1
-"""
+"""`python -m gippo_jax sweep`."""
 
 import pathlib
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from absl import flags
-
-from gippo_jax.cli.train import configure_jax
+from gippo_jax.cli.flags import Flags
 from gippo_jax.errors import UserError
 
-_SWEEP = flags.DEFINE_string("sweep", None, "Python file with get_sweep(): lists of values or ranges by field.")
-_GRID = flags.DEFINE_string("grid", None, "The same on the command line: FIELD=VALUE,VALUE;FIELD=VALUE,...")
-_RANDOM = flags.DEFINE_integer("random", None, "Draw so many settings, instead of taking all combinations.")
-_RANDOM_SEED = flags.DEFINE_integer("random-seed", 0, "Of these draws.", lower_bound=0)
-_CHUNK = flags.DEFINE_integer("members-per-chunk", None, "Members trained side by side; by default what fits.")
-_MEMORY = flags.DEFINE_float("memory-gib", None, "Memory a chunk may take; by default 80 % of what is available.")
-_ARRANGEMENT = flags.DEFINE_enum(
+if TYPE_CHECKING:
+  from gippo_jax.sweep.folder import SweepFolder
+  from gippo_jax.sweep.plan import Member
+  from gippo_jax.sweep.results import Results
+  from gippo_jax.sweep.space import Assignment, Space
+
+FLAGS = Flags(
+  "sweep",
+  r"""
+Trains many configurations side by side: python -m gippo_jax sweep --config=... --grid=... --workdir=DIR
+
+For example:
+
+  python -m gippo_jax sweep --config=functions:dejong1 --grid="alpha.initial=1e-5,1e-4,1e-3" \
+    --config.num_seeds=4 --workdir=runs/sweep_dejong1""",
+  takes_config=True,
+)
+_WORKDIR = FLAGS.text("workdir", None, "Folder of the sweep; made if needed. Default: runs/sweep_NAME.")
+_SWEEP = FLAGS.text("sweep", None, "Python file with get_sweep(): lists of values or ranges by field.")
+_GRID = FLAGS.text("grid", None, "The same on the command line: FIELD=VALUE,VALUE;FIELD=VALUE,...")
+_RANDOM = FLAGS.integer("random", None, "Draw so many settings, instead of taking all combinations.", minimum=1)
+_RANDOM_SEED = FLAGS.integer("random-seed", 0, "Of these draws.")
+_CHUNK = FLAGS.integer("members-per-chunk", None, "Members trained side by side; by default what fits.", minimum=1)
+_MEMORY = FLAGS.real("memory-gib", None, "Memory a chunk may take; by default 80 % of what is available.", 1e-6)
+_ARRANGEMENT = FLAGS.choice(
   "arrangement", "auto", ["auto", "map", "vmap"], "Members of a device one after the other, in one batch, or by trial."
 )
-_CRITERION = flags.DEFINE_enum(
+_CRITERION = FLAGS.choice(
   "criterion",
   "best_return",
   ["best_return", "final_return", "evaluation_return", "best_evaluation_return"],
   "Settings are ranked by the mean of this over their seeds.",
 )
-_PICTURES = flags.DEFINE_enum("pictures", "best", ["best", "all"], "Members that get a learning_curve.png.")
-_SHARD = flags.DEFINE_string(
+_PICTURES = FLAGS.choice("pictures", "best", ["best", "all"], "Members that get a learning_curve.png.")
+_SHARD = FLAGS.text(
   "shard", None, "i/n: train only every n-th member, from the i-th on; the others are other processes' work."
 )
-_DRY_RUN = flags.DEFINE_bool("dry-run", False, "Only print the plan.")
+_DRY_RUN = FLAGS.switch("dry-run", False, "Only print the plan.")
+_CACHE = FLAGS.switch("compilation_cache", True, "Keep compiled programs on disk for the next run.")
 for _flag in (_RANDOM_SEED, _CHUNK, _MEMORY, _DRY_RUN):
-  flags.DEFINE_alias(_flag.name.replace("-", "_"), _flag.name)
-_FLAGS = "--config, --config.FIELD, --grid, --sweep, --random, --workdir, --members-per-chunk, --help"
+  FLAGS.alias(_flag.name.replace("-", "_"), _flag.name)
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(words: Sequence[str]) -> int:
   """Parses, validates, plans, trains, reports; returns the exit code."""
-  if len(arguments) > 1:
-    raise UserError(f"{arguments[1]!r} is no flag; allowed: {_FLAGS}")
-  values = flags.FLAGS.config
-  if values is None:
-    raise UserError("--config is missing; allowed: PATH.py:ARGUMENT, what all members have in common")
+  del words
+  if FLAGS.config.source is None and "env.name" not in FLAGS.config.overrides:
+    raise UserError("--config is missing; allowed: PRESET or PATH.py:ARGUMENT, what all members have in common")
 
-  from gippo_jax.parsing import parse
+  from gippo_jax.cli.configuration import experiment_of
+  from gippo_jax.programs.devices import configure_jax
   from gippo_jax.sweep.folder import SweepFolder
   from gippo_jax.sweep.plan import group_members, make_members
   from gippo_jax.sweep.shards import parse_shard, shard_of
   from gippo_jax.sweep.space import assignments, check_space, expand
 
-  base = parse(values)
+  base = experiment_of(FLAGS.config)
   space = _space()
   check_space(space, _RANDOM.value is not None)
   settings = assignments(space, _RANDOM.value, _RANDOM_SEED.value)
   experiments = expand(base, settings)
   members = make_members(experiments, settings)
   mine = shard_of(members, *parse_shard(_SHARD.value)) if _SHARD.value else members
-  configure_jax(len(mine))  # first: environments may make arrays
+  configure_jax(len(mine), _CACHE.value)  # first: environments may make arrays
 
-  folder = SweepFolder(flags.FLAGS.workdir or pathlib.Path("runs") / f"sweep_{base.label}", base, settings)
+  folder = SweepFolder(_WORKDIR.value or pathlib.Path("runs") / f"sweep_{base.label}", base, settings)
   folder.check()
   try:
     return _run(folder, members, group_members(mine), settings)
@@ -72,19 +82,17 @@ def main(arguments: Sequence[str]) -> int:
     return 130
 
 
-def _space():
+def _space() -> "Space":
   from gippo_jax.sweep.space import load_space, parse_grid
 
   if (_SWEEP.value is None) == (_GRID.value is None):
     raise UserError("--grid, --sweep: one of them is needed, and only one; see docs/sweeps.md")
-  for flag in (_RANDOM, _CHUNK, _MEMORY):
-    if flag.value is not None and flag.value <= 0:
-      allowed = "a number > 0" if flag is _MEMORY else "an integer >= 1"
-      raise UserError(f"--{flag.name}: {flag.value} is not allowed; allowed: {allowed}")
   return load_space(_SWEEP.value) if _SWEEP.value is not None else parse_grid(_GRID.value)
 
 
-def _run(folder, members, groups, settings) -> int:
+def _run(
+  folder: "SweepFolder", members: "list[Member]", groups: "list[list[Member]]", settings: "list[Assignment]"
+) -> int:
   from gippo_jax.runs.progress import default_progress
   from gippo_jax.sweep.execute import Options, execute, make_environment, prepare
   from gippo_jax.sweep.results import report
@@ -118,7 +126,7 @@ def _run(folder, members, groups, settings) -> int:
   return _tell(folder, results)
 
 
-def _draw(folder, members, results) -> None:
+def _draw(folder: "SweepFolder", members: "list[Member]", results: "Results") -> None:
   from gippo_jax.runs.plotting import plot_learning_curve
   from gippo_jax.runs.recording import read_rows
   from gippo_jax.sweep.pictures import draw_heat_maps, draw_parallel_coordinates
@@ -134,7 +142,7 @@ def _draw(folder, members, results) -> None:
         plot_learning_curve(rows, member.folder.replace("_", " "), workdir.learning_curve)
 
 
-def _tell(folder, results) -> int:
+def _tell(folder: "SweepFolder", results: "Results") -> int:
   diverged = [row for row in results["members"] if row["status"] == "diverged"]
   for row in diverged:
     print(f"member {row['member']} was given up: {row['reason']}", file=sys.stderr)

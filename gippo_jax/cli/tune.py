@@ -1,62 +1,70 @@
-r"""Tunes hyper-parameters: `python -m gippo_jax tune --config=FILE.py:ARGUMENT --space=FILE.py --trials=N`.
+"""`python -m gippo_jax tune`."""
+
+import pathlib
+import shlex
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from gippo_jax.cli.flags import ConfigFlags, Flags
+from gippo_jax.errors import UserError
+
+if TYPE_CHECKING:
+  from optuna.trial import FrozenTrial
+
+FLAGS = Flags(
+  "tune",
+  r"""
+Tunes hyper-parameters: python -m gippo_jax tune --config=PRESET --space=FILE.py --trials=N --workdir=DIR
 
 For example:
 
-  python -m gippo_jax tune --config=experiments/configs/functions.py:ackley64 --space=experiments/spaces/functions.py \
-      --trials=20 --workdir=runs/tune_ackley64
+  python -m gippo_jax tune --config=functions:ackley64 --space=experiments/spaces/functions.py --trials=20 \
+    --workdir=runs/tune_ackley64
 
-The same command resumes an interrupted study; a larger --trials continues a finished one.
-"""
-
-import os
-import pathlib
-import sys
-from collections.abc import Sequence
-
-from absl import flags
-from ml_collections import config_flags
-
-from gippo_jax.cli.train import configure_jax
-from gippo_jax.errors import UserError
-
-_SPACE = flags.DEFINE_string(
+The same command resumes an interrupted study; a larger --trials continues a finished one.""",
+  takes_config=True,
+)
+_WORKDIR = FLAGS.text("workdir", None, "Folder of the study; made if needed. Default: runs/tune_NAME.")
+_SPACE = FLAGS.text(
   "space", None, "Python file with get_space(trial) -> {field: value}. Default: the GI-PPO authors' ranges."
 )
-_TRIALS = flags.DEFINE_integer("trials", 20, "Trials in the end, with those the folder already has.", lower_bound=1)
-_BATCH = flags.DEFINE_integer(
+_TRIALS = FLAGS.integer("trials", 20, "Trials in the end, with those the folder already has.", minimum=1)
+_BATCH = FLAGS.integer(
   "batch",
   None,
   "Trials trained side by side in one compiled program. Default: as many as keep the cores busy; 8 on a GPU.",
-  lower_bound=1,
+  minimum=1,
 )
-_SAMPLER_SEED = flags.DEFINE_integer("sampler_seed", 0, "Seed of the sampler.", lower_bound=0)
-_PRUNE = flags.DEFINE_bool("prune", True, "Give up trials that fall below the median of earlier ones.")
+_SAMPLER_SEED = FLAGS.integer("sampler_seed", 0, "Seed of the sampler.")
+_PRUNE = FLAGS.switch("prune", True, "Give up trials that fall below the median of earlier ones.")
+_CACHE = FLAGS.switch("compilation_cache", True, "Keep compiled programs on disk for the next run.")
 
 _ACCELERATOR_BATCH = 8
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(words: Sequence[str]) -> int:
   """Parses, validates, tunes; returns the exit code."""
-  if len(arguments) > 1:
-    raise UserError(f"{arguments[1]!r} is no flag; allowed: --config, --config.FIELD, --space, --trials, --workdir")
-  if flags.FLAGS.config is None:
-    raise UserError("--config is missing; allowed: PATH.py:ARGUMENT, e.g. experiments/configs/functions.py:ackley64")
+  del words
+  if FLAGS.config.source is None and "env.name" not in FLAGS.config.overrides:
+    raise UserError("--config is missing; allowed: PRESET or PATH.py:ARGUMENT, e.g. functions:ackley64")
   try:
     import optuna
   except ImportError:
     raise UserError('tuning needs Optuna: pip install "gippo_jax[tune]"') from None
   optuna.logging.set_verbosity(optuna.logging.WARNING)
 
-  from gippo_jax import envs
-  from gippo_jax.parsing import parse
+  from gippo_jax.cli.configuration import experiment_of
+  from gippo_jax.programs.devices import configure_jax, num_cores
   from gippo_jax.programs.probe import probe_gradients
+  from gippo_jax.runs.environments import make_environment
   from gippo_jax.runs.progress import default_progress
   from gippo_jax.runs.workdir import Workdir
-  from gippo_jax.tune.results import best_trial, training_command, write_results
+  from gippo_jax.tune.results import best_trial, write_results
   from gippo_jax.tune.space import PAPER_SPACE, Space
   from gippo_jax.tune.study import Options, make_programs, num_finished, open_study, tune
 
-  experiment = parse(flags.FLAGS.config)
+  experiment = experiment_of(FLAGS.config)
   if _SPACE.value is None and experiment.config.algorithm != "gippo":
     raise UserError(
       f"--space is missing; allowed: PATH.py (the default is for gippo, not {experiment.config.algorithm})"
@@ -64,15 +72,12 @@ def main(arguments: Sequence[str]) -> int:
   space = Space(pathlib.Path(_SPACE.value) if _SPACE.value else PAPER_SPACE)
   space.check(experiment)
   num_seeds = experiment.run.num_seeds
-  configure_jax((_BATCH.value or len(os.sched_getaffinity(0))) * num_seeds)  # first: environments may make arrays
-  try:
-    env = envs.make(**experiment.env)
-  except ValueError as error:
-    raise UserError(f"config.{error}") from None
+  configure_jax((_BATCH.value or num_cores()) * num_seeds, _CACHE.value)  # first: environments may make arrays
+  env = make_environment(experiment.env)
   if experiment.run.gradient_probe:
     probe_gradients(env, experiment.config)
 
-  workdir = Workdir(flags.FLAGS.workdir or pathlib.Path("runs") / f"tune_{experiment.label}")
+  workdir = Workdir(_WORKDIR.value or pathlib.Path("runs") / f"tune_{experiment.label}")
   options = Options(_TRIALS.value, _BATCH.value or default_batch(num_seeds), _SAMPLER_SEED.value, _PRUNE.value)
   interrupted = False
   with open_study(workdir, experiment, space, options) as study:
@@ -89,13 +94,7 @@ def main(arguments: Sequence[str]) -> int:
     if best is None:
       print(f"{status}: {count} trials, none complete; reasons in {workdir.path / 'trials.csv'}", file=sys.stderr)
     else:
-      config = flags.FLAGS["config"]
-      command = training_command(
-        config_flags.get_config_filename(config),
-        config_flags.get_override_values(config),
-        best,
-        workdir.path / "best",
-      )
+      command = training_command(FLAGS.config, best, workdir.path / "best")
       print(f"{status}: {count} trials; the best is trial {best.number}, {best.value:.6g}. To train it:\n{command}")
   if interrupted:
     return 130
@@ -108,3 +107,20 @@ def default_batch(num_seeds: int) -> int:
 
   devices = jax.local_devices()
   return -(-len(devices) // num_seeds) if devices[0].platform == "cpu" else _ACCELERATOR_BATCH
+
+
+def training_command(given: ConfigFlags, best: "FrozenTrial", workdir: pathlib.Path) -> str:
+  """The command line that trains a trial's configuration.
+
+  Args:
+    given: what the study's command line said of the configuration; the trial's own fields win.
+    best: the trial.
+    workdir: folder for the run.
+  """
+  from gippo_jax.tune.results import as_text
+
+  fields = {**given.overrides, **{name: as_text(value) for name, value in best.user_attrs["fields"].items()}}
+  changes = [f"--config.{name}={text}" for name, text in fields.items()]
+  plugins = [f"--plugin={plugin}" for plugin in given.plugins]
+  source = [f"--config={given.source}"] if given.source else []
+  return shlex.join(["python", "-m", "gippo_jax.main", *source, *plugins, *changes, f"--workdir={workdir}"])

@@ -124,3 +124,17 @@ class TrainingState:
   def policy(self) -> PolicyState:
     """The policy of the next epoch."""
     return PolicyState(self.actor, self.observation_statistics)
+
+
+def best_or_last(states: TrainingState) -> PolicyState:
+  """The best policy, or the last one where no episode has finished that could tell them apart.
+
+  Args:
+    states: of one member, or of several with a leading axis.
+  """
+  some = states.returns.finished > 0
+
+  def choose(best, last):
+    return jnp.where(some.reshape(some.shape + (1,) * (best.ndim - some.ndim)), best, last)
+
+  return jax.tree.map(choose, states.best_policy, states.policy)

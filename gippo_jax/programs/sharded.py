@@ -14,15 +14,16 @@ from gippo_jax.config import Config, traced
 from gippo_jax.envs.base import Environment
 from gippo_jax.errors import UserError
 from gippo_jax.learning.sharding import ENVIRONMENT, environment_mesh
-from gippo_jax.learning.state import TrainingState
+from gippo_jax.learning.state import TrainingState, best_or_last
 from gippo_jax.programs import memory
 from gippo_jax.programs.epochs import make_epochs, run_chunk
-from gippo_jax.programs.members import PendingMetrics, evaluate_member
+from gippo_jax.programs.members import PendingMetrics
+from gippo_jax.programs.program import CAPACITY, evaluate_member
 from gippo_jax.runs.checkpoint import of_kind, raw
 
 
 class ShardedMembers:
-  """What `training.Members` is, with the environments of each member over all devices of all processes.
+  """What `members.Members` is, with the environments of each member over all devices of all processes.
 
   Every process makes the same calls in the same order; each gets the same metrics and returns.
 
@@ -36,7 +37,8 @@ class ShardedMembers:
     UserError: when the number of devices does not divide `config.num_envs`.
   """
 
-  def __init__(self, env: Environment, config: Config, num_members: int, capacity: int):
+  def __init__(self, env: Environment, config: Config, num_members: int, capacity: int = CAPACITY):
+    self.env = env
     self.num_members = num_members
     self.capacity = capacity
     devices = jax.devices()
@@ -100,7 +102,7 @@ class ShardedMembers:
   def launch(
     self, states: TrainingState, num_epochs: int, frozen: np.ndarray | None = None
   ) -> tuple[TrainingState, PendingMetrics]:
-    """Starts `num_epochs` epochs of the members that are not `frozen`; as `training.Members.launch`."""
+    """Starts `num_epochs` epochs of the members that are not `frozen`; as `members.Members.launch`."""
     states, metrics = self._compiled(states, self.config, self._epochs_of_members(num_epochs, frozen))
     return states, PendingMetrics(metrics, num_epochs)
 
@@ -110,8 +112,8 @@ class ShardedMembers:
     return {name: values[:, : pending.num_epochs] for name, values in metrics.items()}
 
   def evaluate(self, states: TrainingState, num_episodes: int, of_best: bool = False) -> np.ndarray:
-    """Returns of the mean action, `[num_members, num_episodes]`, as `training.Members.evaluate`."""
-    policies = states.best_policy if of_best else states.policy
+    """Returns of the mean action, `[num_members, num_episodes]`, as `members.Members.evaluate`."""
+    policies = best_or_last(states) if of_best else states.policy
     return jax.device_get(self._evaluate(states.key, policies, self.config, num_episodes))
 
   def gather(self, states: TrainingState) -> TrainingState:

@@ -1,23 +1,34 @@
-"""The folder of a run: what is in it, and whether a run may start, resume or is done."""
+"""The folder of a run: what is in it, and whether a run may start, resume, go on or is done."""
 
 import json
 import math
 import os
 import pathlib
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 from gippo_jax.errors import UserError
+from gippo_jax.parsing import HISTORY, Experiment, parse
+from gippo_jax.runs.summary import Summary
+
+# Without these a summary tells nothing; others may have been added since it was written.
+_ESSENTIAL = {"status", "seeds", "epochs", "best_return", "evaluation_return", "best_evaluation_return"}
 
 
 class Workdir:
   """Paths of a run's files and the rules for starting in a folder.
 
   Args:
-    path: the folder; need not exist yet.
+    path: the folder; need not exist yet. `~` is the user's home.
+
+  Raises:
+    UserError: when the path is the address of a remote store.
   """
 
-  def __init__(self, path: str | os.PathLike):
-    self.path = pathlib.Path(path)
+  def __init__(self, path: str | os.PathLike[str]):
+    if "://" in str(path):
+      raise UserError(f"--workdir: {str(path)!r} is not allowed; allowed: a folder of this machine's file system")
+    self.path = pathlib.Path(path).expanduser()
     self.config = self.path / "config.json"
     self.metrics = self.path / "metrics.jsonl"
     self.summary = self.path / "summary.json"
@@ -25,61 +36,121 @@ class Workdir:
     self.tensorboard = self.path / "tensorboard"
     self.learning_curve = self.path / "learning_curve.png"
 
-  def check(self, config: dict[str, Any]) -> None:
+  def check(self, experiment: Experiment, extra: Mapping[str, Any] = {}, may_go_on: bool = False) -> None:  # noqa: B006
     """Touches nothing.
 
     Args:
-      config: the experiment as plain data.
+      experiment: that is to run here.
+      extra: further entries of `config.json`, of those who keep more in it.
+      may_go_on: a finished run may be continued, with a larger `num_epochs`.
 
     Raises:
       UserError: when the folder holds a run with another configuration.
     """
-    if self.config.exists():
-      self._check_same(json.loads(json.dumps(config)))
+    present = self.stored()
+    if present is None:
+      return
+    mine = flatten(json.loads(json.dumps({**experiment.to_dict(), **extra})))
+    theirs = flatten({**_as_parsed(present, extra), **{name: present.get(name) for name in extra}})
+    if may_go_on and self._may_go_on(present, experiment):
+      theirs["num_epochs"] = mine["num_epochs"]
+    for name in [*mine, *theirs]:
+      if mine.get(name) != theirs.get(name):
+        raise UserError(
+          f"--workdir: {self.path} holds a run with config.{name} = {theirs.get(name)!r}, asked for "
+          f"{mine.get(name)!r}; allowed: the same configuration (to resume), a larger num_epochs once it is finished "
+          "(to go on), or another folder"
+        )
 
-  def open(self, config: dict[str, Any]) -> None:
+  def open(self, experiment: Experiment, extra: Mapping[str, Any] = {}, may_go_on: bool = False) -> None:  # noqa: B006
     """Makes the folder if needed and writes `config.json`.
 
     Args:
-      config: the experiment as plain data.
+      experiment, extra, may_go_on: as for `check`. A run that goes on keeps in `continued_from` the numbers of epochs
+        that it was configured for before.
 
     Raises:
       UserError: when the folder holds a run with another configuration, or cannot be written; nothing is touched.
     """
-    self.check(config)
-    config = json.loads(json.dumps(config))
+    self.check(experiment, extra, may_go_on)
+    present = self.stored() or {}
+    history = list(present.get(HISTORY, []))
+    if present and present.get("num_epochs") != experiment.config.num_epochs:
+      history.append(present["num_epochs"])
+    values = {**experiment.to_dict(), **extra, **({HISTORY: history} if history else {})}
     try:
       self.path.mkdir(parents=True, exist_ok=True)
-      write_json(self.config, config)
+      write_json(self.config, values)
     except OSError as error:
       raise UserError(
         f"--workdir: {self.path} cannot be written ({error.strerror}); allowed: a folder you may write to"
       ) from None
 
-  def finished_summary(self) -> dict[str, Any] | None:
-    """The summary of a run that needs nothing more, or `None`."""
-    if not self.summary.exists():
-      return None
-    summary = json.loads(self.summary.read_text())
-    return summary if summary["status"] in ("finished", "diverged") else None
+  def stored(self) -> dict[str, Any] | None:
+    """What `config.json` holds; `None` where there is none.
 
-  def _check_same(self, config: dict[str, Any]) -> None:
+    Raises:
+      UserError: when it cannot be read.
+    """
     try:
-      present = json.loads(self.config.read_text())
-    except (OSError, json.JSONDecodeError):
-      raise UserError(
-        f"--workdir: {self.config} cannot be read as a run's configuration; allowed: a new folder"
-      ) from None
-    mine, theirs = _flatten(config), _flatten(present)
-    for name in [*mine, *theirs]:
-      if mine.get(name) != theirs.get(name):
-        raise UserError(
-          f"--workdir: {self.path} holds a run with config.{name} = {theirs.get(name)!r}, asked for "
-          f"{mine.get(name)!r}; allowed: the same configuration (to resume) or another folder"
-        )
+      values = json.loads(self.config.read_text())
+    except FileNotFoundError:
+      return None
+    except (OSError, ValueError):
+      values = None
+    if not isinstance(values, dict):
+      raise UserError(f"--workdir: {self.config} cannot be read as a run's configuration; allowed: a new folder")
+    return values
+
+  def finished_summary(self, num_epochs: int = 0) -> Summary | None:
+    """The summary of a run that needs nothing more, or `None`.
+
+    Args:
+      num_epochs: that are asked for.
+    """
+    summary = self.read_summary()
+    if summary is None:
+      return None
+    finished = summary["status"] == "finished" and summary["epochs"] >= num_epochs
+    return summary if finished or summary["status"] == "diverged" else None
+
+  def read_summary(self) -> Summary | None:
+    """What `summary.json` holds; one that cannot be read counts as none."""
+    try:
+      summary = json.loads(self.summary.read_text())
+    except (OSError, ValueError):
+      return None
+    complete = isinstance(summary, dict) and summary.keys() >= _ESSENTIAL
+    return cast(Summary, summary) if complete else None
+
+  def _may_go_on(self, present: Mapping[str, Any], experiment: Experiment) -> bool:
+    before = present.get("num_epochs")
+    if not isinstance(before, int) or experiment.config.num_epochs <= before:
+      return False
+    summary = self.finished_summary(before)
+    return summary is not None and summary["status"] == "finished"
 
 
-def write_json(path: pathlib.Path, value: Any) -> None:
+def _as_parsed(present: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+  """What a folder's configuration means today: fields that were added since are at their defaults."""
+  try:
+    return json.loads(json.dumps(parse({name: value for name, value in present.items() if name not in extra}).to_dict()))
+  except UserError as error:
+    raise UserError(f"--workdir: the configuration stored there is not this version's: {error}") from None
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+  """Nested dictionaries as one, with dotted names."""
+  flat: dict[str, Any] = {}
+  for name, value in tree.items():
+    if isinstance(value, dict):
+      flat |= flatten(value, f"{prefix}{name}.")
+    else:
+      flat[prefix + name] = value
+  return flat
+
+
+def write_json(path: pathlib.Path, value: object) -> None:
   """Writes strict JSON at once: readers see the old file or the new one, and numbers that are not finite as null."""
   write_text(path, json.dumps(finite_or_none(value), indent=2, allow_nan=False) + "\n")
 
@@ -91,7 +162,7 @@ def write_text(path: pathlib.Path, text: str) -> None:
   os.replace(temporary, path)
 
 
-def finite_or_none(value: Any) -> Any:
+def finite_or_none(value: object) -> object:
   """`value` with every float that is not finite replaced by `None`, through lists and dictionaries."""
   if isinstance(value, float):
     return value if math.isfinite(value) else None
@@ -100,13 +171,3 @@ def finite_or_none(value: Any) -> Any:
   if isinstance(value, (list, tuple)):
     return [finite_or_none(entry) for entry in value]
   return value
-
-
-def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-  flat = {}
-  for name, value in tree.items():
-    if isinstance(value, dict):
-      flat |= _flatten(value, f"{prefix}{name}.")
-    else:
-      flat[prefix + name] = value
-  return flat

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import jax
 
 from gippo_jax.envs.base import Environment
-from gippo_jax.programs.members import Members, member_devices
-from gippo_jax.runs.runner import chunk_capacity
+from gippo_jax.programs.members import Members, make_members
+from gippo_jax.programs.program import member_devices
 from gippo_jax.sweep.plan import Member, stack
 
 _LEAST_TRIAL_SECONDS = 0.3
@@ -23,7 +23,7 @@ class Arranged(NamedTuple):
   """A compiled program for chunks.
 
   Attributes:
-    members: of the first chunk; `reuse` it for others.
+    members: of the first chunk; their program serves the others.
     compile_seconds: of all programs compiled, those of the trial included.
     reason: why this arrangement, in words.
   """
@@ -35,8 +35,8 @@ class Arranged(NamedTuple):
   @property
   def name(self) -> str:
     """E.g. `map over 2 devices`."""
-    count = self.members.num_devices
-    return f"{self.members.arrangement} over {count} device{'s' if count > 1 else ''}"
+    count = len(self.members.program.devices)
+    return f"{self.members.program.arrangement} over {count} device{'s' if count > 1 else ''}"
 
 
 def arrange(env: Environment, chunk: list[Member], wanted: str, num_chunks: int) -> Arranged:
@@ -67,7 +67,9 @@ def arrange(env: Environment, chunk: list[Member], wanted: str, num_chunks: int)
     other, more_seconds = _compile(env, chunk, name, on_devices)
     seconds += more_seconds
     tried.append((_seconds_per_epoch(other, chunk), other))
-  shown = ", ".join(f"{1e3 * per_epoch:.3g} ms by {one.arrangement} on {one.num_devices}" for per_epoch, one in tried)
+  shown = ", ".join(
+    f"{1e3 * per_epoch:.3g} ms by {one.program.arrangement} on {len(one.program.devices)}" for per_epoch, one in tried
+  )
   fastest = min(tried, key=lambda pair: pair[0])[1]
   return Arranged(fastest, seconds, f"fastest in a trial; an epoch of all members took {shown}")
 
@@ -76,8 +78,7 @@ def _compile(
   env: Environment, chunk: list[Member], arrangement: str | None, devices: list[jax.Device]
 ) -> tuple[Members, float]:
   begin = time.monotonic()
-  capacity = chunk_capacity(chunk[0].experiment.config)
-  members = Members(env, stack(chunk), len(chunk), capacity, arrangement, devices)
+  members = make_members(env, stack(chunk), len(chunk), arrangement=arrangement, devices=devices)
   members.compile(members.abstract_states())
   return members, time.monotonic() - begin
 

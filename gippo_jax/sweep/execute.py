@@ -6,7 +6,9 @@ from typing import NamedTuple
 import jax
 
 from gippo_jax import envs
+from gippo_jax.envs.base import Environment
 from gippo_jax.errors import UserError
+from gippo_jax.programs.members import Members
 from gippo_jax.programs.probe import probe_gradients
 from gippo_jax.runs.progress import Progress
 from gippo_jax.runs.runner import train_members
@@ -71,7 +73,7 @@ class Prepared(NamedTuple):
     )
 
 
-def make_environment(group: list[Member]) -> envs.Environment:
+def make_environment(group: list[Member]) -> Environment:
   """The environment of a group.
 
   Raises:
@@ -88,7 +90,7 @@ def make_environment(group: list[Member]) -> envs.Environment:
 
 
 def prepare(
-  group: list[Member], env: envs.Environment, settings: list[Assignment], folder: SweepFolder, options: Options
+  group: list[Member], env: Environment, settings: list[Assignment], folder: SweepFolder, options: Options
 ) -> Prepared:
   """Compiles the program of a group and cuts what is left of it into chunks.
 
@@ -140,7 +142,7 @@ def execute(
       shown = progress()
       shown.note(f"chunk {done} of {total}: members {chunk[0].index} to {chunk[-1].index}, {group.label}")
       workdir = folder.open_chunk(chunk)
-      members = group.arranged.members.reuse(stack(chunk), len(chunk))
+      members = Members(group.arranged.members.program, stack(chunk), len(chunk))
       seeds = [member.seed for member in chunk]
       outcome = train_members(chunk[0].experiment, members, seeds, workdir, shown, split_later=True)
       if outcome.summary["status"] == "interrupted":
@@ -162,4 +164,4 @@ def _chunks(group: list[Member], folder: SweepFolder, length: int) -> list[list[
 
 def _measure(arranged: Arranged, options: Options) -> Memory:
   members = arranged.members
-  return measure_memory(members.program_bytes, members.num_members, members.num_devices, options.memory_limit)
+  return measure_memory(members.program_bytes, members.num_members, len(members.program.devices), options.memory_limit)

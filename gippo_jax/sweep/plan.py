@@ -65,7 +65,9 @@ def group_members(members: Iterable[Member]) -> list[list[Member]]:
   groups: dict[Any, list[Member]] = {}
   for member in members:
     experiment = member.experiment
-    key = (jax.tree.structure(experiment.config), json.dumps(experiment.env, sort_keys=True, default=repr))
+    # Members of a chunk make the same number of epochs, though their program takes any.
+    common = [experiment.config.num_epochs, experiment.env]
+    key = (jax.tree.structure(experiment.config), json.dumps(common, sort_keys=True, default=repr))
     groups.setdefault(key, []).append(member)
   return list(groups.values())
 

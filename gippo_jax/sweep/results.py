@@ -13,12 +13,15 @@ from gippo_jax.sweep.folder import SweepFolder
 from gippo_jax.sweep.plan import Member
 from gippo_jax.sweep.space import Assignment
 
+# What `sweep.json` holds: nested plain data.
+Results = dict[str, Any]
+
 SCORES = ("best_return", "final_return", "evaluation_return", "best_evaluation_return")
 
 
 def report(
   folder: SweepFolder, members: list[Member], settings: list[Assignment], criterion: str, status: str, plan: list[str]
-) -> dict[str, Any]:
+) -> Results:
   """Writes the results of all members that have ended, and points `best` to the best one.
 
   Args:

@@ -13,14 +13,9 @@ from gippo_jax.runs import checkpoint as checkpoints
 from gippo_jax.runs.checkpoint import Checkpoint
 from gippo_jax.runs.recording import read_rows, scalars
 from gippo_jax.runs.runner import Outcome
+from gippo_jax.runs.summary import BY_MEMBER
 from gippo_jax.runs.workdir import Workdir, finite_or_none, write_json, write_text
 from gippo_jax.sweep.plan import Member
-
-# Lists of a run's summary that hold an entry for each member.
-_BY_MEMBER = (
-  *("seeds", "diverged", "reasons", "best_return", "final_return"),
-  *("evaluation_return", "evaluation_failed", "best_evaluation_return", "best_evaluation_failed"),
-)
 
 
 def split(chunk: Workdir, members: list[Member], outcome: Outcome, folder: pathlib.Path) -> None:
@@ -41,7 +36,7 @@ def split(chunk: Workdir, members: list[Member], outcome: Outcome, folder: pathl
   summary = outcome.summary
   for position, member in enumerate(members):
     workdir = Workdir(folder / member.folder)
-    workdir.open(member.experiment.to_dict())
+    workdir.open(member.experiment)
     write_text(workdir.metrics, "".join(json.dumps(finite_or_none(row)) + "\n" for row in rows[position]))
     _write_events(workdir, member.seed, rows[position], summary["run_seconds"])
     slices = jax.tree.map(lambda leaf, i=position: leaf[i : i + 1], states)
@@ -52,7 +47,7 @@ def split(chunk: Workdir, members: list[Member], outcome: Outcome, folder: pathl
 
 
 def _summary_of(summary: dict[str, Any], position: int, epochs: int, num_members: int) -> dict[str, Any]:
-  own = {name: [value[position]] if name in _BY_MEMBER else value for name, value in summary.items()}
+  own = {name: [value[position]] if name in BY_MEMBER else value for name, value in summary.items()}
   steps_per_epoch = summary["steps"] // max(summary["epochs"], 1)
   return own | {
     "status": "diverged" if own["diverged"][0] else summary["status"],

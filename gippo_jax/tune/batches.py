@@ -9,7 +9,7 @@ import numpy as np
 
 from gippo_jax import envs
 from gippo_jax.config import Config
-from gippo_jax.programs.members import Members
+from gippo_jax.programs.members import Members, make_members
 
 
 def group_by_structure(configs: list[Config]) -> list[list[int]]:
@@ -61,9 +61,9 @@ class Programs:
     key = (jax.tree.structure(configs[0]), len(configs))
     num_members = len(configs) * len(self.seeds)
     if key in self._members:
-      members = self._members[key].reuse(stacked, num_members)
+      members = Members(self._members[key].program, stacked, num_members)
     else:
-      members = self._members[key] = Members(self.env, stacked, num_members, chunk)
+      members = self._members[key] = make_members(self.env, stacked, num_members, chunk)
       members.compile(members.abstract_states())
       self.num_compiled += 1
     states = members.init(self.seeds * len(configs))

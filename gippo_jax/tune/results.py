@@ -3,8 +3,6 @@
 import csv
 import io
 import pathlib
-import shlex
-from collections.abc import Mapping
 from typing import Any
 
 import optuna
@@ -42,20 +40,6 @@ def describe(trial: FrozenTrial) -> str:
   return f"trial {trial.number}: {value}  ({fields})"
 
 
-def training_command(config: str, overrides: Mapping[str, Any], best: FrozenTrial, workdir: pathlib.Path) -> str:
-  """The command line that trains a trial's configuration.
-
-  Args:
-    config: `PATH.py:ARGUMENT` of the study.
-    overrides: fields changed on the study's command line; the trial's own win.
-    best: the trial.
-    workdir: folder for the run.
-  """
-  fields = {**overrides, **best.user_attrs["fields"]}
-  changes = [f"--config.{name}={_literal(value)}" for name, value in fields.items()]
-  return shlex.join(["python", "-m", "gippo_jax.main", f"--config={config}", *changes, f"--workdir={workdir}"])
-
-
 def _table(trials: list[FrozenTrial]) -> str:
   names = list(dict.fromkeys(name for trial in trials for name in trial.user_attrs.get("fields", {})))
   text = io.StringIO()
@@ -75,9 +59,9 @@ def _reason(trial: FrozenTrial) -> str:
 
 
 def _short(value: Any) -> str:
-  return format_number(value) if isinstance(value, float) else _literal(value)
+  return format_number(value) if isinstance(value, float) else as_text(value)
 
 
-def _literal(value: Any) -> str:
+def as_text(value: object) -> str:
   """As the command line takes it; JSON made lists of tuples."""
   return str(tuple(value)) if isinstance(value, list) else str(value)

@@ -7,8 +7,8 @@ import signal
 import subprocess
 
 import pytest
-
 from gippo_jax.runs.trained import load
+
 from tests.commands import CONFIG, ROOT, SMALL, check_error, command, snapshot
 
 GRID = "lr.learning_rate=1e-4,1e-2"

@@ -1,0 +1,30 @@
+"""Defaults for an environment of one's own: `any:gippo`, `any:ppo`, ...; the environment is `--config.env.name`."""
+
+from ml_collections import ConfigDict
+
+from gippo_jax.parsing import default_config
+
+
+def get_config(algorithm: str = "gippo") -> ConfigDict:
+  """The settings that most tasks of continuous control begin with.
+
+  64 environments, windows of 32 steps, networks of two hidden layers of 64, minibatches of a quarter of the window, and
+  SHAC's learned log standard deviation that starts at -1. Nothing of it was tuned for a task.
+
+  Args:
+    algorithm: its name.
+  """
+  config = default_config()
+  config.algorithm = algorithm
+  config.num_envs = 64
+  config.horizon = 32
+  config.num_epochs = 500
+  config.actor.units = (64, 64)
+  config.actor.fixed_std = True
+  config.actor.initial_log_std = -1.0
+  config.critic.units = (64, 64)
+  config.ppo.minibatch_size = 512
+  config.ppo.learning_rate = 3e-4
+  config.shac.learning_rate = 1e-2
+  config.alpha.initial = 0.1
+  return config

@@ -1,0 +1,32 @@
+"""The machine's cores and devices, and how JAX is told to use them."""
+
+import os
+import pathlib
+
+import jax
+
+
+def num_cores() -> int:
+  """Cores that this process may use."""
+  if hasattr(os, "sched_getaffinity"):  # not on macOS
+    return len(os.sched_getaffinity(0))
+  return os.cpu_count() or 1
+
+
+def configure_jax(num_devices: int, compilation_cache: bool = True) -> None:
+  """So many host devices, up to the number of cores, and compiled programs kept on disk; before JAX is used.
+
+  Args:
+    num_devices: that a CPU is to be; accelerators are what they are.
+    compilation_cache: keep compiled programs for the next run, in `$XDG_CACHE_HOME/gippo_jax` or `~/.cache/gippo_jax`.
+  """
+  if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+    jax.config.update("jax_num_cpu_devices", min(num_devices, num_cores()))
+  if compilation_cache and not jax.config.jax_compilation_cache_dir:
+    try:
+      cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "gippo_jax"
+      cache.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):  # no home, as a container's user may have none, or one that cannot be written
+      return
+    jax.config.update("jax_compilation_cache_dir", str(cache))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)

@@ -1,0 +1,170 @@
+"""The compiled program of training: members (runs side by side) advanced by a chunk of epochs.
+
+A member is one run: a key and a `Config`. Members differ in their keys and in any of the configuration's real numbers;
+sizes and switches are common. However members are arranged on the hardware, member i computes what it would alone.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from gippo_jax.config import Config, traced
+from gippo_jax.envs.base import Environment, PyTree
+from gippo_jax.learning.agents import make_networks
+from gippo_jax.learning.policies import make_policy
+from gippo_jax.learning.state import PolicyState, TrainingState
+from gippo_jax.programs import memory
+from gippo_jax.programs.epochs import make_epochs, run_chunk
+from gippo_jax.programs.evaluation import evaluate
+
+# Most epochs between two looks of the host; the same for runs of any length, which then share a program.
+CAPACITY = 256
+
+# Folded into a state's key for evaluation, so that evaluating changes nothing in training.
+_EVALUATION_STREAM = 0x6576616C
+
+
+def member_devices(num_members: int) -> list[jax.Device]:
+  """Local devices that members are spread over, at most one each."""
+  return jax.local_devices()[:num_members]
+
+
+def prefer_map(devices: list[jax.Device]) -> bool:
+  """Whether a device runs its members one after the other (`lax.map`) rather than in one batch (`vmap`).
+
+  On a CPU each member then runs the program of a single run, and its retries end when its own succeed; under `vmap`
+  they last until the slowest member's. On an accelerator one member leaves the device idle.
+  """
+  return devices[0].platform == "cpu"
+
+
+def evaluate_member(
+  env: Environment, num_episodes: int, key: jax.Array, policy: PolicyState, config: Config
+) -> jax.Array:
+  """Returns of a member's policy on fresh episodes, `[num_episodes]`; see `evaluation.evaluate`.
+
+  Args:
+    env: unbatched environment.
+    num_episodes: number of episodes.
+    key: of the member's state, which is not used up.
+    policy: networks and statistics.
+    config: hyper-parameters.
+  """
+  networks = make_networks(env.observation_size, env.action_size, config.actor, config.critic)
+  acting = make_policy(networks, config.normalize_observations, policy)
+  return evaluate(acting, env, jax.random.fold_in(key, _EVALUATION_STREAM), num_episodes)
+
+
+class Program:
+  """Compiled functions over up to `num_members` members; `Members` are what runs in it.
+
+  Args:
+    env: unbatched environment.
+    config: its sizes and switches count.
+    num_members: most members side by side.
+    capacity: most epochs in a chunk.
+    arrangement: of the members of one device: `map` (one after the other) or `vmap` (in one batch); see `prefer_map`,
+      which decides when `None`.
+    devices: over which members are spread, at most one each; all local ones when `None`.
+
+  Attributes:
+    env, num_members, capacity, arrangement: as above.
+    devices: over which members are spread.
+    rows: members, with those that fill the last device's share.
+  """
+
+  def __init__(
+    self,
+    env: Environment,
+    config: Config,
+    num_members: int,
+    capacity: int = CAPACITY,
+    arrangement: str | None = None,
+    devices: list[jax.Device] | None = None,
+  ):
+    self.env = env
+    self.num_members = num_members
+    self.capacity = capacity
+    self.devices = member_devices(num_members) if devices is None else devices[:num_members]
+    self.arrangement = arrangement or ("map" if prefer_map(self.devices) else "vmap")
+    self.rows = -(-num_members // len(self.devices)) * len(self.devices)
+    epochs = make_epochs(env, config)
+    # On a CPU never in one batch: JAX spreads a batched QR factorisation (orthogonal initialisation) over the thread
+    # pool that devices run on, and waits in it; two devices that do so wait for each other for ever.
+    initialize = jax.lax.map if prefer_map(self.devices) else _vmap_over_tuple
+    mesh = Mesh(np.asarray(self.devices), ("member",))
+    members = PartitionSpec("member")
+    self.sharding = NamedSharding(mesh, members)
+
+    def sharded(function, *specs):
+      return jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=members, check_vma=False)
+
+    def init(keys, configs):
+      return initialize(lambda member: epochs.init(*member), (keys, configs))
+
+    chunk = functools.partial(run_chunk, epochs, capacity)
+
+    def advance(states, configs, num_epochs):
+      if self.arrangement == "map":
+        return jax.lax.map(lambda member: chunk(*member), (states, configs, num_epochs))
+      # With a bound of each member's own, the batched loop would copy all buffers in every epoch.
+      after, metrics = jax.vmap(chunk, in_axes=(0, 0, None))(states, configs, jnp.max(num_epochs))
+      return jax.vmap(_where)(num_epochs > 0, after, states), metrics
+
+    def evaluate_members(num_episodes, keys, policies, configs):
+      return jax.lax.map(lambda member: evaluate_member(env, num_episodes, *member), (keys, policies, configs))
+
+    def evaluate_shards(keys, policies, configs, num_episodes):
+      shards = sharded(functools.partial(evaluate_members, num_episodes), members, members, members)
+      return shards(keys, policies, configs)
+
+    self.init = jax.jit(sharded(init, members, members))
+    self.evaluate = jax.jit(evaluate_shards, static_argnums=3)
+    self._advance = jax.jit(sharded(advance, members, members, members), donate_argnums=0)
+    self._compiled: jax.stages.Compiled | None = None
+
+  def compile(self, states: TrainingState, config: Config) -> None:
+    """Compiles `advance`, so that its time can be told apart; the arguments may be shapes."""
+    num_epochs = self.place(np.zeros(self.rows, np.int32))
+    self._compiled = self._advance.lower(states, config, num_epochs).compile()
+
+  @property
+  def is_compiled(self) -> bool:
+    """Whether `advance` may be called."""
+    return self._compiled is not None
+
+  @property
+  def advance(self) -> jax.stages.Compiled:
+    """`(states, configs, num_epochs) -> (states, metrics)`, all with the row axis in front; consumes the states."""
+    assert self._compiled is not None, "compile comes first"
+    return self._compiled
+
+  @property
+  def bytes(self) -> dict[str, int]:
+    """Memory of the compiled chunk on one device; see `memory.program_bytes`."""
+    return memory.program_bytes(self.advance)
+
+  def place(self, tree: PyTree) -> PyTree:
+    """Puts arrays, `[rows, ...]`, where the compiled functions want them."""
+    return jax.device_put(tree, self.sharding)
+
+  def fill(self, leaf: jax.Array) -> jax.Array:
+    """`[members, ...] -> [rows, ...]`, the rows that fill the last device's share being copies of the last member."""
+    filling = [leaf[-1:]] * (self.rows - leaf.shape[0])
+    return jnp.concatenate([leaf, *filling]) if filling else leaf
+
+  def stack(self, config: Config, num_members: int) -> Config:
+    """Hyper-parameters of the rows; real numbers are scalars, or arrays with leading axis `[num_members]`."""
+    rows = jax.tree.map(lambda leaf: self.fill(jnp.broadcast_to(leaf, (num_members,))), traced(config))
+    return self.place(rows)
+
+
+def _vmap_over_tuple(function, members):
+  return jax.vmap(lambda *member: function(member))(*members)
+
+
+def _where(condition, new, old):
+  return jax.tree.map(functools.partial(jnp.where, condition), new, old)
