@@ -3,9 +3,10 @@
 import dataclasses
 from typing import Any
 
-from gippo_jax.envs import adapters
+from gippo_jax.envs import adapters, imported
 from gippo_jax.envs.adapters import from_brax, from_gymnax, from_playground, to_brax
-from gippo_jax.envs.base import Environment, State
+from gippo_jax.envs.base import Environment, State, UserCodeError
+from gippo_jax.envs.border import check
 from gippo_jax.envs.functions import FUNCTIONS, FunctionOptimization
 from gippo_jax.envs.linear_quadratic import LinearQuadratic
 from gippo_jax.envs.physics import Ant, Cartpole, CartpoleSwingUp, HalfCheetah, Hopper, Humanoid, Walker2d
@@ -16,6 +17,9 @@ from gippo_jax.envs.wrappers import vectorize
 __all__ = [
   "Environment",
   "State",
+  "UserCodeError",
+  "check",
+  "descriptions",
   "from_brax",
   "from_gymnax",
   "from_playground",
@@ -45,11 +49,23 @@ def known() -> list[str]:
   return [*FUNCTIONS, *_CLASSES]
 
 
+def descriptions() -> dict[str, str]:
+  """A line for each environment that `make` takes by name."""
+  lines = {name: _first_line(function.value) for name, function in FUNCTIONS.items()}
+  lines |= {name: _first_line(cls) for name, cls in _CLASSES.items()}
+  return lines | {f"{suite}:NAME": text for suite, text in adapters.DESCRIPTIONS.items()}
+
+
+def _first_line(documented: object) -> str:
+  return (documented.__doc__ or "").strip().partition("\n")[0]
+
+
 def make(name: str, **parameters: Any) -> Environment:
   """Makes an environment by its name.
 
   Args:
-    name: one of `known()`, or `SUITE:NAME` of another package, e.g. `brax:ant` (see `envs.adapters`).
+    name: one of `known()`; or `SUITE:NAME` of another package, e.g. `brax:ant` (see `envs.adapters`); or the import
+      path of a class or function of one's own, `my_package.my_module:MyEnvironment`.
     **parameters: the environment's own parameters, e.g. `dimension`.
 
   Returns:
@@ -57,16 +73,22 @@ def make(name: str, **parameters: Any) -> Environment:
 
   Raises:
     ValueError: for an unknown name or parameter, or a parameter out of range; the message says what is allowed.
+    UserCodeError: when code of the user's own raised; that error is the cause.
   """
   if name.partition(":")[0] in adapters.SUITES and ":" in name:
     return adapters.make(name, **parameters)
+  if ":" in name:
+    return imported.load(name, **parameters)
   if name in FUNCTIONS:
     constructor, parameters = FunctionOptimization, {"name": name, **parameters}
   elif name in _CLASSES:
     constructor = _CLASSES[name]
   else:
     suites = ", ".join(f"{suite}:NAME" for suite in adapters.SUITES)
-    raise ValueError(f"env.name: {name!r} is unknown; known: {', '.join(known())}, {suites}")
+    raise ValueError(
+      f"env.name: {name!r} is unknown; known: {', '.join(known())}, {suites}, and the import path of one's own, "
+      "my_package.my_module:MyEnvironment"
+    )
   fields = {field.name: field for field in dataclasses.fields(constructor)}
   for parameter in parameters:
     if parameter not in fields:

@@ -94,14 +94,21 @@ class Renderable(Protocol):
     ...
 
 
+class UserCodeError(ValueError):
+  """Code of the user's own failed; its cause is what that code raised."""
+
+
+_LARGEST_INTEGER = 2**31 - 1
+
+
 def require_positive_integer(name: str, value: Any) -> None:
   """Checks a parameter of an environment.
 
   Raises:
     ValueError: naming the parameter, its value and what is allowed.
   """
-  if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-    raise ValueError(f"env.{name}: {value!r} is not allowed; allowed: an integer >= 1")
+  if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= _LARGEST_INTEGER:
+    raise ValueError(f"env.{name}: {value!r} is not allowed; allowed: an integer >= 1 (and below 2^31)")
 
 
 def require_positive_real(name: str, value: Any, maximum: float = math.inf) -> None:
@@ -116,6 +123,20 @@ def require_positive_real(name: str, value: Any, maximum: float = math.inf) -> N
   if not is_number or not math.isfinite(value) or not 0 < value <= maximum:
     bound = "" if maximum == math.inf else f" and <= {maximum:g}"
     raise ValueError(f"env.{name}: {value!r} is not allowed; allowed: a finite number > 0{bound}")
+
+
+def require_real(name: str, value: Any, minimum: float = -math.inf) -> None:
+  """Checks a parameter of an environment; a traced value passes.
+
+  Raises:
+    ValueError: naming the parameter, its value and what is allowed.
+  """
+  if isinstance(value, jax.Array):
+    return
+  is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+  if not is_number or not math.isfinite(value) or value < minimum:
+    bound = "" if minimum == -math.inf else f" >= {minimum:g}"
+    raise ValueError(f"env.{name}: {value!r} is not allowed; allowed: a finite number{bound}")
 
 
 def require_choice(name: str, value: Any, allowed: Iterable[str]) -> None:

@@ -1,6 +1,7 @@
 """Wrappers every environment is run in: time limit, automatic reset, batch.
 
-The order is fixed: `vectorize(env, n)` is `Batch(AutoReset(TimeLimit(env)), n)`.
+The order is fixed: `vectorize(env, n)` is `Batch(AutoReset(TimeLimit(env)), n)`; the time limit stands on the border
+(`envs.border`), behind which everything has the default float type.
 """
 
 import dataclasses
@@ -11,6 +12,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from gippo_jax.envs.base import Environment, State
+from gippo_jax.envs.border import Cast, check
 
 
 @struct.dataclass
@@ -25,13 +27,14 @@ class TimedPhysics:
 class TimeLimit:
   """Truncates an episode after `env.episode_length` steps.
 
-  A step that ends the episode in both ways counts as truncated only: at the limit nothing is known to be lost.
+  The environment's word counts: a step that it terminates is worth nothing afterwards, also at the limit and where it
+  truncates it as well.
   """
 
   env: Environment
 
   def reset(self, key: jax.Array) -> State:
-    state = self.env.reset(key)
+    state = Cast(self.env).reset(key)
     return state.replace(physics=TimedPhysics(state.physics, jnp.zeros((), jnp.int32)))
 
   def step(self, state: State, action: jax.Array) -> State:
@@ -39,12 +42,10 @@ class TimeLimit:
     # The flags of the step before are cleared, so that an environment may write only those it means to raise.
     zero = jnp.zeros_like(state.reward)
     before = state.replace(physics=state.physics.inner, reward=zero, terminated=zero, truncated=zero)
-    inner = self.env.step(before, action)
+    inner = Cast(self.env).step(before, action)
     out_of_time = (steps >= self.env.episode_length).astype(inner.truncated.dtype)
-    truncated = jnp.maximum(inner.truncated, out_of_time)
-    return inner.replace(
-      physics=TimedPhysics(inner.physics, steps), truncated=truncated, terminated=inner.terminated * (1 - truncated)
-    )
+    truncated = jnp.maximum(inner.truncated, out_of_time) * (1 - inner.terminated)
+    return inner.replace(physics=TimedPhysics(inner.physics, steps), truncated=truncated)
 
 
 def undo_failure(before: State, reached: State) -> tuple[State, jax.Array]:
@@ -143,5 +144,10 @@ class Batch:
 
 
 def vectorize(env: Environment, size: int) -> Batch:
-  """Returns `size` copies of `env` with time limit and automatic reset."""
+  """Returns `size` copies of `env` with time limit and automatic reset.
+
+  Raises:
+    ValueError: when `env` does not keep its contract (`border.check`).
+  """
+  check(env)
   return Batch(AutoReset(TimeLimit(env)), size)

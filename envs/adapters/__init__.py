@@ -15,6 +15,11 @@ from gippo_jax.envs.base import Environment
 __all__ = ["SUITES", "from_brax", "from_gymnax", "from_playground", "make", "to_brax"]
 
 SUITES = {"brax": make_brax, "playground": from_playground, "gymnax": from_gymnax}
+DESCRIPTIONS = {
+  "brax": "the environments of Brax, e.g. brax:ant",
+  "playground": 'those of MuJoCo Playground, e.g. playground:CartpoleSwingup (pip install "gippo_jax[playground]")',
+  "gymnax": "those of gymnax with continuous actions, e.g. gymnax:Pendulum-v1",
+}
 
 
 def make(name: str, **parameters: Any) -> Environment:

@@ -1,9 +1,12 @@
 """Progress of a table: a bar over the pairs and one over the epochs of the pair in training; plain lines for a log."""
 
+import contextlib
+from collections.abc import Iterator
+
 from rich import progress as rich_progress
 from rich.console import Console
 
-from gippo_jax.runs.progress import format_number
+from gippo_jax.runs.progress import format_fields
 
 
 class TableProgress:
@@ -63,8 +66,14 @@ class RunProgress:
 
   def update(self, epoch: int, fields: dict[str, float]) -> None:
     """A chunk is done."""
-    shown = "  ".join(f"{name} {format_number(value)}" for name, value in fields.items())
-    self._bars.update(self._task, completed=epoch, shown=shown)
+    self._bars.update(self._task, completed=epoch, shown=format_fields(fields))
+
+  @contextlib.contextmanager
+  def phase(self, name: str) -> Iterator[None]:
+    """Names what takes time besides training, as long as the bar is there."""
+    if self._task in self._bars.task_ids:
+      self._bars.update(self._task, description=f"{self._name}: {name}")
+    yield
 
   def note(self, text: str) -> None:
     """A line of the run that a table has no room for."""

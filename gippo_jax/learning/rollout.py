@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from gippo_jax.envs.base import PyTree, State
+from gippo_jax.envs.base import PyTree
 from gippo_jax.envs.wrappers import EpisodeState
 from gippo_jax.learning import advantages, gaussian
 from gippo_jax.learning.policies import policy_of
@@ -66,7 +66,8 @@ def _scale_gradient(x: jax.Array, scale: jax.Array) -> jax.Array:
 @_scale_gradient.defjvp
 def _scale_gradient_jvp(primals, tangents):
   x, scale = primals
-  return x, tangents[0] * scale
+  # In the leaf's own type: a state may hold floats of any width.
+  return x, tangents[0] * scale.astype(x.dtype)
 
 
 def scale_gradient(tree: PyTree, scale: jax.Array) -> PyTree:
@@ -120,7 +121,7 @@ def collect(
   environment, steps = jax.lax.scan(step, spread(state.environment, axis=0), inputs)
   raw, obs, action, mean, log_std, final_obs, transition, done, fault = steps
 
-  value, next_value = _values(setup, state, obs, acting.normalize(final_obs), transition, done)
+  value, next_value = _values(setup, state, obs, acting.normalize(final_obs), transition.terminated, done)
   reward = transition.reward
   episode_start = jnp.concatenate([state.episode_start[None], done[:-1]])
   advantage = advantages.generalized_advantages(reward, value, next_value, done, config.discount, config.gae_lambda)
@@ -142,7 +143,7 @@ def collect(
 
 
 def _values(
-  setup: Setup, state: TrainingState, obs: jax.Array, reached: jax.Array, transition: State, done: jax.Array
+  setup: Setup, state: TrainingState, obs: jax.Array, reached: jax.Array, terminated: jax.Array, done: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
   """Target critic's values of the observations acted on and of those reached."""
 
@@ -155,7 +156,7 @@ def _values(
   usable = jnp.all(jnp.abs(reached) <= _LARGEST_OBSERVATION, axis=-1)
   ended_badly = (done > 0) & ~usable
   reached = jnp.where(ended_badly[..., None], jnp.zeros_like(reached), reached)
-  worthless = (transition.terminated > 0) | ended_badly
+  worthless = (terminated > 0) | ended_badly
   value, next_value = apply_by_environment(value_of, jnp.stack([obs, reached]), axis=2)
   return value, jnp.where(worthless, 0.0, next_value)
 

@@ -18,7 +18,7 @@ class ReturnTracker:
     recent: ring buffer of returns, `[100]`.
     finished: number of episodes finished so far.
     rejected: number of episodes whose return was no finite number; they are in no mean.
-    mean: of the last 100 finished episodes (of all when fewer) at the end of an epoch; NaN when there are none.
+    mean: of the last 100 finished episodes (of all when fewer) at the end of an epoch; 0 before the first ends.
     best: largest mean of the buffer at the end of an epoch; -inf before the first episode ends.
     running: return so far of each unfinished episode, `[N]`.
   """
@@ -54,7 +54,7 @@ class ReturnTracker:
     slot = jnp.where(written, (self.finished + order - 1) % capacity, capacity)
     recent = self.recent.at[slot].set(jnp.ravel(totals), mode="drop")
     finished = self.finished + order[-1]
-    mean = jnp.sum(recent) / jnp.minimum(finished, capacity).astype(recent.dtype)
+    mean = jnp.sum(recent) / jnp.clip(finished, 1, capacity).astype(recent.dtype)
     best = jnp.where(finished > 0, jnp.fmax(self.best, mean), self.best)
     return ReturnTracker(
       recent=recent, finished=finished, rejected=self.rejected + rejected, mean=mean, best=best, running=running
@@ -67,7 +67,7 @@ def init_return_tracker(num_envs: int, capacity: int = 100) -> ReturnTracker:
     recent=jnp.zeros((capacity,)),
     finished=jnp.zeros((), jnp.int32),
     rejected=jnp.zeros((), jnp.int32),
-    mean=jnp.asarray(jnp.nan, jnp.zeros(()).dtype),
+    mean=jnp.zeros(()),
     best=jnp.asarray(-jnp.inf, jnp.zeros(()).dtype),
     running=jnp.zeros((num_envs,)),
   )

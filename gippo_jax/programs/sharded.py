@@ -7,6 +7,7 @@ made of all of them (gradients, statistics, returns) is reduced across devices.
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
@@ -19,7 +20,6 @@ from gippo_jax.programs import memory
 from gippo_jax.programs.epochs import make_epochs, run_chunk
 from gippo_jax.programs.members import PendingMetrics
 from gippo_jax.programs.program import CAPACITY, evaluate_member
-from gippo_jax.runs.checkpoint import of_kind, raw
 
 
 class ShardedMembers:
@@ -66,7 +66,7 @@ class ShardedMembers:
     self._init = jax.jit(init, out_shardings=self._shardings)
     self._advance = jax.jit(advance, out_shardings=(self._shardings, self._replicated), donate_argnums=0)
     self._evaluate = jax.jit(evaluate_members, static_argnums=3, out_shardings=self._replicated)
-    self._place = jax.jit(lambda states: jax.tree.map(of_kind, states, self._shapes), out_shardings=self._shardings)
+    self._place = jax.jit(lambda states: jax.tree.map(_of_kind, states, self._shapes), out_shardings=self._shardings)
     self._gather = jax.jit(lambda states: states, out_shardings=self._replicated)
     self._compiled = None
 
@@ -77,7 +77,7 @@ class ShardedMembers:
 
   def place(self, states: TrainingState) -> TrainingState:
     """Spreads states that were read back and that every process has alike."""
-    return self._place(jax.tree.map(lambda leaf: np.asarray(raw(leaf)), states))
+    return self._place(jax.tree.map(_raw, states))
 
   def compile(self, states: TrainingState) -> None:
     """Compiles the chunk, so that its time can be told apart."""
@@ -123,6 +123,19 @@ class ShardedMembers:
   def _epochs_of_members(self, num_epochs: int, frozen: np.ndarray | None) -> np.ndarray:
     epochs = np.full(self.num_members, num_epochs, np.int32)
     return epochs if frozen is None else np.where(frozen, 0, epochs).astype(np.int32)
+
+
+def _raw(leaf: jax.Array) -> np.ndarray:
+  """An array's numbers, also of an array of random keys: what goes into a program of many processes."""
+  is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+  return np.asarray(jax.random.key_data(leaf) if is_key else leaf)
+
+
+def _of_kind(array: jax.Array, like: jax.ShapeDtypeStruct) -> jax.Array:
+  """Undoes `_raw`."""
+  if not jnp.issubdtype(like.dtype, jax.dtypes.prng_key):
+    return jnp.asarray(array, like.dtype)
+  return jax.random.wrap_key_data(array, impl=like.dtype._impl.name)
 
 
 def check_divisible(num_envs: int, num_devices: int) -> None:

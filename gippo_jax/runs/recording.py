@@ -94,11 +94,58 @@ class NoRecorder:
     """Does nothing."""
 
 
+# Groups of TensorBoard's tags, by the beginnings of metrics' names.
+_GROUPS = (
+  ("sample_gradient_", "gradient"),
+  ("advantage_gradient_", "gradient"),
+  ("advantage_", "advantage"),
+  ("episodes", "return"),
+  ("alpha_", "alpha"),
+  ("critic_", "critic"),
+  ("actor_", "actor"),
+  ("ppo_", "ppo"),
+  ("fault_", "faults"),
+)
+_TAGS = {
+  "return": "return/mean",
+  "best_return": "return/best",
+  "episodes": "return/episodes",
+  "alpha": "alpha/alpha",
+  "sample_gradient_dropped": "faults/gradients_dropped",
+  "episodes_nonfinite": "faults/episodes_nonfinite",
+}
+
+
+def tag_of(name: str) -> str:
+  """TensorBoard's tag of a metric, `group/name`; what no group knows is the algorithm's own."""
+  if "/" in name:
+    return name
+  if name in _TAGS:
+    return _TAGS[name]
+  for beginning, group in _GROUPS:
+    if name.startswith(beginning):
+      return f"{group}/{name.removeprefix(beginning)}"
+  return f"algorithm/{name}"
+
+
 def scalars(name: str, value: float | list[float]) -> list[tuple[str, float]]:
   """A metric as TensorBoard takes it: tags with a number each; the entries of a list are numbered."""
+  tag = tag_of(name)
   if isinstance(value, list):
-    return [(f"{name}/{index}", number) for index, number in enumerate(value)]
-  return [(name, value)]
+    return [(f"{tag}/{index}", number) for index, number in enumerate(value)]
+  return [(tag, value)]
+
+
+def hide_unfinished(metrics: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+  """Metrics without the returns of epochs before the first episode has finished: NaN stands for "none yet".
+
+  The compiled code has numbers there, so that JAX's search for NaN finds none in a healthy run.
+
+  Args:
+    metrics: arrays `[num_members, chunk]`.
+  """
+  none_yet = metrics["episodes"] == 0
+  return metrics | {name: np.where(none_yet, np.nan, metrics[name]) for name in ("return", "best_return")}
 
 
 def read_rows(workdir: Workdir) -> list[dict[str, Any]]:

@@ -9,11 +9,14 @@ from typing import Any
 import jax
 import numpy as np
 
+from gippo_jax.learning.state import best_or_last
 from gippo_jax.runs import checkpoint as checkpoints
-from gippo_jax.runs.checkpoint import Checkpoint
+from gippo_jax.runs.arrays import named_leaves
+from gippo_jax.runs.checkpoint import Checkpoint, rows_of
+from gippo_jax.runs.policy_files import write_policy
 from gippo_jax.runs.recording import read_rows, scalars
 from gippo_jax.runs.runner import Outcome
-from gippo_jax.runs.summary import BY_MEMBER
+from gippo_jax.runs.summary import BY_MEMBER, Summary
 from gippo_jax.runs.workdir import Workdir, finite_or_none, write_json, write_text
 from gippo_jax.sweep.plan import Member
 
@@ -32,21 +35,23 @@ def split(chunk: Workdir, members: list[Member], outcome: Outcome, folder: pathl
     rows[row.pop("member")].append(row)
   epochs = np.asarray(outcome.states.epoch)
   # Copied at once, for slicing arrays of JAX takes a hundred times as long.
-  states = jax.tree.map(lambda leaf: np.asarray(checkpoints.raw(leaf)), outcome.states)
+  leaves = named_leaves({"states": outcome.states})
   summary = outcome.summary
+  policies = jax.device_get((best_or_last(outcome.states), outcome.states.policy))
   for position, member in enumerate(members):
     workdir = Workdir(folder / member.folder)
     workdir.open(member.experiment)
     write_text(workdir.metrics, "".join(json.dumps(finite_or_none(row)) + "\n" for row in rows[position]))
     _write_events(workdir, member.seed, rows[position], summary["run_seconds"])
-    slices = jax.tree.map(lambda leaf, i=position: leaf[i : i + 1], states)
-    saved = Checkpoint(slices, int(epochs[position]), summary["run_seconds"], summary["compile_seconds"])
-    checkpoints.save_small(workdir.checkpoint, saved)
+    saved = Checkpoint(outcome.states, int(epochs[position]), summary["run_seconds"], summary["compile_seconds"])
+    checkpoints.save_leaves(workdir.checkpoint, rows_of(leaves, position), saved)
+    best, final = jax.tree.map(lambda leaf, row=position: leaf[row], policies)
+    write_policy(workdir.path, member.experiment, outcome.sizes, member.seed, int(epochs[position]), best, final)
     # Last, for a folder with a summary is complete.
     write_json(workdir.summary, _summary_of(summary, position, int(epochs[position]), len(members)))
 
 
-def _summary_of(summary: dict[str, Any], position: int, epochs: int, num_members: int) -> dict[str, Any]:
+def _summary_of(summary: Summary, position: int, epochs: int, num_members: int) -> dict[str, Any]:
   own = {name: [value[position]] if name in BY_MEMBER else value for name, value in summary.items()}
   steps_per_epoch = summary["steps"] // max(summary["epochs"], 1)
   return own | {

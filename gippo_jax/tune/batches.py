@@ -7,16 +7,17 @@ from typing import Any
 import jax
 import numpy as np
 
-from gippo_jax import envs
 from gippo_jax.config import Config
+from gippo_jax.envs.base import Environment
 from gippo_jax.programs.members import Members, make_members
+from gippo_jax.runs.recording import hide_unfinished
 
 
 def group_by_structure(configs: list[Config]) -> list[list[int]]:
-  """Indices of the configurations that one compiled program can train: those with the same sizes and switches."""
+  """Indices of the configurations that train side by side: those with the same sizes, switches and epochs."""
   groups: dict[Any, list[int]] = {}
   for index, config in enumerate(configs):
-    groups.setdefault(jax.tree.structure(config), []).append(index)
+    groups.setdefault((jax.tree.structure(config), config.num_epochs), []).append(index)
   return list(groups.values())
 
 
@@ -41,7 +42,7 @@ class Programs:
     num_compiled: programs so far.
   """
 
-  env: envs.Environment
+  env: Environment
   seeds: list[int]
   num_reports: int
   num_compiled: int = 0
@@ -58,7 +59,7 @@ class Programs:
     """
     chunk = -(-configs[0].num_epochs // self.num_reports)
     stacked = stack(configs, len(self.seeds))
-    key = (jax.tree.structure(configs[0]), len(configs))
+    key = (jax.tree.structure(configs[0]), chunk, len(configs))
     num_members = len(configs) * len(self.seeds)
     if key in self._members:
       members = Members(self._members[key].program, stacked, num_members)
@@ -76,4 +77,4 @@ def _chunks(members: Members, states: Any, num_epochs: int) -> Iterator[tuple[in
     length = min(members.capacity, num_epochs - epoch)
     states, pending = members.launch(states, length)
     epoch += length
-    yield epoch, members.fetch(pending)
+    yield epoch, hide_unfinished(members.fetch(pending))

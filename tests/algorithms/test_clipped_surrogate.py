@@ -8,10 +8,10 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 from gippo_jax import envs
-from gippo_jax.algorithms import ALGORITHMS
 from gippo_jax.algorithms.clipped_surrogate import adapted_rate
 from gippo_jax.config import Config, traced
 from gippo_jax.learning import gaussian as policy
+from gippo_jax.programs.epochs import make_epochs
 
 
 def test_the_divergence_is_the_integral_of_the_log_ratio():
@@ -42,16 +42,15 @@ def test_the_rate_moves_by_half_within_its_limits(divergence, rate, expected):
 @pytest.fixture(scope="module")
 def epoch():
   """One epoch of PPO: three passes over two minibatches. The rate it ends with, by threshold."""
-  base = Config()
-  config = base.replace(
+  config = Config(
     algorithm="ppo",
     num_envs=4,
     horizon=4,
-    actor=base.actor.replace(units=(8,)),
-    critic=base.critic.replace(units=(8,), num_iterations=1),
-    ppo=base.ppo.replace(minibatch_size=8, num_passes=3, learning_rate=3e-4, rate_schedule="adaptive_kl"),
+    actor={"units": (8,)},
+    critic={"units": (8,), "num_iterations": 1},
+    ppo={"minibatch_size": 8, "num_passes": 3, "learning_rate": 3e-4, "rate_schedule": "adaptive_kl"},
   )
-  algorithm = ALGORITHMS["ppo"](envs.vectorize(envs.make("point_mass"), 4))
+  algorithm = make_epochs(envs.make("point_mass"), config)
   state = algorithm.init(jax.random.key(0), traced(config))
   update = jax.jit(algorithm.update)
 

@@ -9,37 +9,36 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from gippo_jax import envs
-from gippo_jax.algorithms import ALGORITHMS, Draws
-from gippo_jax.algorithms.base import networks_of
+from gippo_jax.algorithms import Draws
 from gippo_jax.algorithms.pe import collect_with_action_values
-from gippo_jax.config import Config, traced
+from gippo_jax.config import traced
 from gippo_jax.envs.linear_quadratic import LinearQuadratic
 from gippo_jax.learning.gradient_health import drop_nonfinite
+from gippo_jax.learning.setup import make_setup
+from gippo_jax.programs.epochs import make_epochs
+from tests import configs
 
-BASE = Config()
+SMALL = {
+  "num_envs": 3,
+  "horizon": 6,
+  "discount": 0.9,
+  "normalize_observations": False,
+  "normalize_values": False,
+  "clip_gradients": False,
+  "actor": {"units": (8,)},
+  "critic": {"units": (8,), "num_iterations": 1, "num_minibatches": 1},
+}
 
 
 def config_of(algorithm, **options):
-  fields = {
-    "algorithm": algorithm,
-    "num_envs": 3,
-    "horizon": 6,
-    "discount": 0.9,
-    "normalize_observations": False,
-    "normalize_values": False,
-    "clip_gradients": False,
-    "actor": BASE.actor.replace(units=(8,)),
-    "critic": BASE.critic.replace(units=(8,), num_iterations=1, num_minibatches=1),
-  }
-  return traced(BASE.replace(**(fields | options)))
+  return traced(configs.config_of(algorithm, **(SMALL | options)))
 
 
 def setting(probe, config):
-  env = envs.vectorize(probe, config.num_envs)
-  state = jax.jit(ALGORITHMS[config.algorithm](env).init)(jax.random.key(3), config)
+  state = jax.jit(make_epochs(probe, config).init)(jax.random.key(3), config)
   moved = jax.tree.map(lambda leaf: leaf + 0.2 * np.random.default_rng(0).normal(size=leaf.shape), state.critic)
   noise = jax.random.normal(jax.random.key(4), (config.horizon, config.num_envs, probe.action_size))
-  return env, networks_of(env, config), state.replace(target_critic=moved), noise
+  return make_setup(probe, config), state.replace(target_critic=moved), noise
 
 
 class QuadraticValue:
@@ -58,9 +57,11 @@ def test_action_values_have_the_closed_form_of_linear_quadratic_control():
   """`q_a = dr/da + discount (ds'/da) V'(s')`, times the slope of the tanh in front of the environment."""
   probe = LinearQuadratic(start_noise=0.5, episode_length=4)
   config = config_of("pe")
-  env, networks, state, noise = setting(probe, config)
+  setup, state, noise = setting(probe, config)
   curvature = 1.7
-  _, window, gradient, _ = collect_with_action_values(env, QuadraticValue(networks, curvature), config, state, noise)
+  _, window, gradient, _ = collect_with_action_values(
+    setup._replace(networks=QuadraticValue(setup.networks, curvature)), state, noise
+  )
   x, action = window.raw_observation[..., 0], jnp.tanh(window.action[..., 0])
   reached = probe.decay * x + probe.gain * action
   by_action = -2.0 * probe.gain * reached * (1.0 + 0.9 * curvature) - 2.0 * probe.action_cost * action
@@ -72,11 +73,11 @@ def test_nothing_is_behind_an_early_end():
   """A point mass that leaves its box: the last sample's derivative is the reward's alone."""
   probe = envs.make("point_mass", dimension=1, episode_length=100)
   config = config_of("pe", horizon=12)
-  env, networks, state, noise = setting(probe, config)
+  setup, state, noise = setting(probe, config)
 
   @jax.jit
   def collect(config):
-    _, window, gradient, _ = collect_with_action_values(env, networks, config, state, noise + 3.0)
+    _, window, gradient, _ = collect_with_action_values(setup._replace(config=config), state, noise + 3.0)
     return window, gradient
 
   window, gradient = collect(config)
@@ -90,9 +91,11 @@ def test_nothing_is_behind_an_early_end():
 
 @functools.cache
 def gradient_norm(algorithm, probe, **options):
+  if "rp_lambda" in options:
+    options["rp"] = {"gae_lambda": options.pop("rp_lambda")}
   config = config_of(algorithm, **options)
-  env, _, state, noise = setting(probe, config)
-  after, metrics = jax.jit(ALGORITHMS[algorithm](env).update)(state, config, Draws(noise, jax.random.key(0)))
+  _, state, noise = setting(probe, config)
+  after, metrics = jax.jit(make_epochs(probe, config).update)(state, config, Draws(noise, jax.random.key(0)))
   return after, metrics
 
 
@@ -116,7 +119,7 @@ def test_shac_is_rp_at_lambda_one_over_another_number():
   """RP divides by the segments (episodes of 5 in windows of 6: two each), SHAC by the samples."""
   probe = envs.make("point_mass", dimension=2, episode_length=5)
   _, shac = gradient_norm("shac", probe)
-  _, rp = gradient_norm("rp", probe, actor_gae_lambda=1.0)
+  _, rp = gradient_norm("rp", probe, rp_lambda=1.0)
   np.testing.assert_allclose(shac["actor_gradient_norm"] * 18, rp["actor_gradient_norm"] * 6, rtol=1e-10)
   np.testing.assert_allclose(shac["actor_loss"] * 18, rp["actor_loss"] * 6, rtol=1e-10)
 

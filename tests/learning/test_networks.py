@@ -9,22 +9,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gippo_jax.config import Config
-from gippo_jax.learning.networks import elu, make_networks
+from gippo_jax.config import ActorConfig, CriticConfig
+from gippo_jax.learning.agents import make_networks
+from gippo_jax.learning.networks import elu
 
 OBSERVATION_SIZE, ACTION_SIZE = 5, 3
 
 
-def config_of(fixed_std=False, units=(64, 16)):
-  base = Config()
-  return base.replace(
-    actor=base.actor.replace(units=units, fixed_std=fixed_std), critic=base.critic.replace(units=units)
-  )
+def networks_of(fixed_std=False, units=(64, 16), **fields):
+  actor, critic = ActorConfig(units=units, fixed_std=fixed_std, **fields), CriticConfig(units=units, **fields)
+  return make_networks(OBSERVATION_SIZE, ACTION_SIZE, actor, critic)
 
 
 @pytest.fixture(scope="module")
 def networks():
-  return make_networks(config_of(), ACTION_SIZE)
+  return networks_of()
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +33,7 @@ def parameters(networks):
 
 @functools.partial(jax.jit, static_argnums=0)
 def draw(networks, key, initial_log_std):
-  return networks.init(key, OBSERVATION_SIZE, initial_log_std)
+  return networks.init(key, ActorConfig(initial_log_std=initial_log_std))
 
 
 def init(networks, seed, initial_log_std=0.0):
@@ -135,7 +134,7 @@ def test_a_constant_observation_leaves_the_actor_alive(networks, parameters):
 
 
 def test_fixed_std_does_not_depend_on_the_state():
-  networks = make_networks(config_of(fixed_std=True), ACTION_SIZE)
+  networks = networks_of(fixed_std=True)
   actor, _ = init(networks, 0, -1.5)
   assert set(actor) == {"dense_0", "norm_0", "dense_1", "norm_1", "mean", "log_std"}
   np.testing.assert_array_equal(actor["log_std"], np.full(ACTION_SIZE, -1.5))
@@ -178,7 +177,7 @@ def test_second_derivative_of_elu(x):
 @pytest.mark.parametrize("fixed_std", [False, True])
 def test_many_samples_at_once_are_computed_as_each_alone(fixed_std):
   """From some number of samples on, the scale and bias of a LayerNorm are folded into the next layer."""
-  networks = make_networks(config_of(fixed_std, units=(32, 8)), ACTION_SIZE)
+  networks = networks_of(fixed_std, units=(32, 8))
   actor, critic = (shaken(params, seed) for seed, params in enumerate(init(networks, 0)))
   obs = jax.random.normal(jax.random.key(1), (20, 25, OBSERVATION_SIZE))
   weights = jax.random.normal(jax.random.key(2), (20, 25, 2 * ACTION_SIZE + 1))

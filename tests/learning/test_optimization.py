@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax.flatten_util import ravel_pytree
 
-from gippo_jax.config import Config, RetryConfig, traced
+from gippo_jax.config import Config, traced
 from gippo_jax.learning.optimization import (
   Attempt,
   Optimizer,
+  RetryConfig,
   StepInfo,
   linear_rate,
   lowered_rate,

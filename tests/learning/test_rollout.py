@@ -10,29 +10,30 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gippo_jax import envs
-from gippo_jax.algorithms.base import end_epoch, init_state, networks_of
+from gippo_jax.algorithms.base import end_epoch, init_state
 from gippo_jax.config import Config, traced
 from gippo_jax.envs.linear_quadratic import LinearQuadratic
 from gippo_jax.learning import gaussian as policy
 from gippo_jax.learning import rollout
 from gippo_jax.learning.advantages import generalized_advantages
 from gippo_jax.learning.normalization import RunningStatistics
+from gippo_jax.learning.setup import make_setup
 
 HORIZON, NUM_ENVS = 8, 3
 DISCOUNT, GAE_LAMBDA = 0.95, 0.9
 
 
 def config_of(**options):
-  base = Config()
   fields = {
     "num_envs": NUM_ENVS,
     "horizon": HORIZON,
     "discount": DISCOUNT,
     "gae_lambda": GAE_LAMBDA,
-    "actor": base.actor.replace(units=(8,)),
-    "critic": base.critic.replace(units=(8,), num_iterations=1),
+    "actor": {"units": (8,)},
+    "critic": {"units": (8,), "num_iterations": 1, "num_minibatches": 1},
+    "ppo": {"minibatch_size": 1},
   }
-  return traced(base.replace(**(fields | options)))
+  return traced(Config(**(fields | options)))
 
 
 def shaken(params, seed):
@@ -51,9 +52,10 @@ class Case(types.SimpleNamespace):
 
   def __init__(self, probe, **options):
     config = config_of(**options)
-    env = envs.vectorize(probe, config.num_envs)
-    networks = networks_of(env, config)
-    state = jax.jit(lambda key, config: init_state(env, config, key, lambda actor: ()))(jax.random.key(0), config)
+    self.setup = make_setup(probe, config)
+    env, networks = self.setup.env, self.setup.networks
+    init = jax.jit(lambda key, config: init_state(self.setup._replace(config=config), key, lambda actor: ()))
+    state = init(jax.random.key(0), config)
     size = probe.observation_size
     state = state.replace(
       target_critic=shaken(state.critic, 1),
@@ -72,10 +74,10 @@ class Case(types.SimpleNamespace):
     return jax.random.normal(jax.random.key(seed), shape)
 
   def _collect(self, state, noise, config, perturbation=None):
-    return rollout.collect(self.env, self.networks, config, state, state.actor, noise, perturbation)
+    return rollout.collect(self.setup._replace(config=config), state, state.actor, noise, perturbation)
 
   def _gradient(self, state, noise, config):
-    return rollout.collect_with_advantage_gradient(self.env, self.networks, config, state, noise)
+    return rollout.collect_with_advantage_gradient(self.setup._replace(config=config), state, noise)
 
   def _brute_force(self, state, noise, config):
     """Differentiates every advantage by every action, and keeps each advantage by its own action, `[T, N, A]`."""
@@ -192,8 +194,7 @@ def test_statistics_are_frozen_in_the_window_and_updated_after_it(case, window):
   @jax.jit
   def finish(state, window):
     following, _ = end_epoch(
-      case.networks,
-      case.config,
+      case.setup,
       state,
       key=state.key,
       environment=state.environment,
@@ -331,7 +332,7 @@ def test_what_reached_observations_are_worth(case):
   done = jnp.ones((8, 1)).at[jnp.array([CONTINUED, HUGE_CONTINUED])].set(0.0)
 
   def values(reached):
-    value, next_value = rollout._values(case.networks, case.config, case.state, obs, reached, terminated, done)
+    value, next_value = rollout._values(case.setup, case.state, obs, reached, terminated, done)
     return jnp.sum(next_value), (value, next_value)
 
   gradient, (value, next_value) = jax.jit(jax.grad(values, has_aux=True))(jnp.asarray(reached))

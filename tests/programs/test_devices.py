@@ -14,12 +14,12 @@ import pytest
 from gippo_jax import envs
 from gippo_jax.errors import UserError
 from gippo_jax.learning.sharding import spread
-from gippo_jax.programs.members import Members
-from gippo_jax.programs.sharded import ShardedMembers, check_divisible
+from gippo_jax.programs.members import make_members
+from gippo_jax.programs.sharded import ShardedMembers, _raw, check_divisible
 from gippo_jax.runs import checkpoint as checkpoints
-from gippo_jax.runs.checkpoint import Checkpoint, raw
+from gippo_jax.runs.checkpoint import Checkpoint
 from tests.commands import CONFIG, ROOT, check_error, command, environment_of, execute
-from tests.gippo_jax.test_training import config_of
+from tests.programs.test_members import config_of
 
 ENV = envs.make("point_mass", dimension=2, episode_length=5)
 EPOCHS = 3
@@ -28,9 +28,9 @@ EPOCHS = 3
 WORKER = """
 import sys, jax, numpy as np
 from tests import conftest
-from tests.gippo_jax.test_devices import config_of_run, numbers_of
-from gippo_jax.programs.sharded import ShardedMembers
-from tests.gippo_jax.test_devices import ENV, EPOCHS, check_partition
+from tests.programs.test_devices import config_of_run, numbers_of
+from gippo_jax.programs.sharded import ShardedMembers, _raw
+from tests.programs.test_devices import ENV, EPOCHS, check_partition
 jax.config.update("jax_num_cpu_devices", 4)
 assert len(jax.devices()) == 4
 for algorithm in sys.argv[2:]:
@@ -50,7 +50,7 @@ def config_of_run(algorithm):
 
 def numbers_of(members, states, metrics):
   evaluation = members.evaluate(states, 3)
-  return [np.asarray(raw(leaf)) for leaf in jax.tree.leaves((members.gather(states), metrics, evaluation))]
+  return [np.asarray(_raw(leaf)) for leaf in jax.tree.leaves((members.gather(states), metrics, evaluation))]
 
 
 def check_partition(members, states):
@@ -102,7 +102,7 @@ def compare(tmp_path, algorithms):
   for algorithm in algorithms:
     with np.load(tmp_path / f"{algorithm}.npz") as archive:
       sharded = list(archive.values())
-    assert_near(sharded, train(Members(ENV, config_of_run(algorithm), 1, EPOCHS), [3]))
+    assert_near(sharded, train(make_members(ENV, config_of_run(algorithm), 1, EPOCHS), [3]))
 
 
 def test_four_devices_compute_what_one_does(tmp_path):
@@ -116,9 +116,9 @@ def test_four_devices_compute_what_one_does_for_every_algorithm(tmp_path):
 
 def test_a_checkpoint_moves_between_arrangements(tmp_path):
   """From environments over two devices to one device and back."""
-  sharded, alone = (kind(ENV, config_of_run("lr"), 1, EPOCHS) for kind in (ShardedMembers, Members))
+  sharded, alone = (kind(ENV, config_of_run("lr"), 1, EPOCHS) for kind in (ShardedMembers, make_members))
   states = sharded.init([3])
-  before = [np.asarray(raw(leaf)) for leaf in jax.tree.leaves(states)]
+  before = [np.asarray(_raw(leaf)) for leaf in jax.tree.leaves(states)]
   for index, (source, target) in enumerate([(sharded, alone), (alone, sharded)]):
     folder = tmp_path / str(index)
     checkpoints.save(folder, Checkpoint(source.gather(states), 7, 1.0, 2.0))
@@ -126,7 +126,7 @@ def test_a_checkpoint_moves_between_arrangements(tmp_path):
     assert (restored.epoch, restored.run_seconds) == (7, 1.0)
     states = target.place(restored.states)
     for a, b in zip(jax.tree.leaves(states), before, strict=True):
-      np.testing.assert_array_equal(raw(a), b)
+      np.testing.assert_array_equal(_raw(a), b)
   assert len(states.environment.current.obs.addressable_shards) == 2
 
 

@@ -7,8 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from gippo_jax import envs
-from gippo_jax.algorithms import ALGORITHMS
 from gippo_jax.config import Config, traced
+from gippo_jax.learning.policies import policy_of
+from gippo_jax.learning.setup import make_setup
+from gippo_jax.programs.epochs import make_epochs
 from gippo_jax.programs.evaluation import run_episodes
 
 
@@ -36,12 +38,10 @@ class EndsAtItsOwnTime:
 
 
 def test_returns_and_last_observations_stop_where_each_episode_ends():
-  base = Config()
-  config = traced(
-    base.replace(algorithm="lr", actor=base.actor.replace(units=(4,)), critic=base.critic.replace(units=(4,)))
-  )
+  config = traced(Config(algorithm="lr", actor={"units": (4,)}, critic={"units": (4,)}))
   env, key = EndsAtItsOwnTime(), jax.random.key(1)
-  state = jax.jit(ALGORITHMS["lr"](envs.vectorize(env, 2)).init)(jax.random.key(0), config)
-  returns, observations = jax.jit(lambda policy: run_episodes(env, config, policy, key, 32))(state.policy)
+  state = jax.jit(make_epochs(env, config).init)(jax.random.key(0), config)
+  policy = policy_of(make_setup(env, config), state.policy)
+  returns, observations = jax.jit(lambda policy: run_episodes(policy, env, key, 32))(policy)
   assert set(np.asarray(returns)) == {1.0, 2.0, 3.0, 4.0, 5.0, 6.0}  # 6: the time limit
   np.testing.assert_array_equal(observations[:, 0], returns)

@@ -9,25 +9,28 @@ import numpy as np
 import pytest
 
 from gippo_jax import envs
-from gippo_jax.algorithms import ALGORITHMS
-from gippo_jax.config import Config, traced
-from gippo_jax.programs.members import Members, train
+from gippo_jax.algorithms.gradient_step import RateConfig
+from gippo_jax.config import Config, common_fields, traced
+from gippo_jax.fields import allowed_of
+from gippo_jax.programs.epochs import make_epochs, train
+from gippo_jax.programs.members import make_members
+from tests import configs
+from tests.configs import ALGORITHMS
 
 ENV = envs.make("point_mass", dimension=2, episode_length=5)
 EPOCHS = 4
 
 
 def config_of(algorithm):
-  base = Config()
-  return base.replace(
-    algorithm=algorithm,
+  return configs.config_of(
+    algorithm,
     num_envs=4,
     horizon=4,
     num_epochs=EPOCHS,
-    actor=base.actor.replace(units=(8,)),
-    critic=base.critic.replace(units=(8,), num_iterations=2, num_minibatches=2),
-    alpha=base.alpha.replace(initial=1e-2, num_steps=4),
-    ppo=base.ppo.replace(minibatch_size=8, learning_rate=1e-3, num_passes=2),
+    actor={"units": (8,)},
+    critic={"units": (8,), "num_iterations": 2, "num_minibatches": 2},
+    alpha={"initial": 1e-2, "num_steps": 4},
+    ppo={"minibatch_size": 8, "learning_rate": 1e-3, "num_passes": 2},
   )
 
 
@@ -70,7 +73,7 @@ def test_members_equal_members_alone(case):
   config, alone = case
   rates = jnp.asarray([1e-3, 2e-3, 5e-3])
   varied = config.replace(critic=config.critic.replace(learning_rate=rates))
-  members = Members(ENV, varied, 3, EPOCHS)
+  members = make_members(ENV, varied, 3, EPOCHS)
   states = members.init([7, 8, 9])
   members.compile(states)
   states, first = members.launch(states, 1)
@@ -88,16 +91,18 @@ def test_members_equal_members_alone(case):
 
 def test_every_real_number_is_a_leaf():
   """A number that became part of the compile key could not be swept."""
-  config = Config()
-  groups = [config, *(getattr(config, f.name) for f in dataclasses.fields(config) if f.metadata.get("allowed") is None)]
-  kinds = [f.metadata["allowed"].kind for g in groups for f in dataclasses.fields(g) if "allowed" in f.metadata]
-  assert kinds.count("real") == len(jax.tree.leaves(config))
+  for algorithm in ALGORITHMS:
+    config = Config(algorithm=algorithm)
+    groups = [config.actor, config.critic, config.adam, *config.own.values()]
+    fields = [*common_fields().values(), *(field for group in groups for field in dataclasses.fields(group))]
+    kinds = [allowed_of(field).kind for field in fields if allowed_of(field) is not None]
+    assert kinds.count("real") + 1 == len(jax.tree.leaves(config))  # and the number of epochs
   assert hash(jax.tree.structure(config)) is not None
 
 
 def test_training_does_not_depend_on_the_evaluation(case):
   config, _ = case
-  members = Members(ENV, config, 1, EPOCHS)
+  members = make_members(ENV, config, 1, EPOCHS)
   states = members.init([1])
   members.compile(states)
   before = np.asarray(jax.random.key_data(states.key))
@@ -161,12 +166,12 @@ def test_training_recovers_from_an_episode_that_ends_in_nan(algorithm):
 
 def test_devices_never_wait_for_each_other():
   """A device that waits for another one, busy with something else, is given up by XLA after a while."""
-  members = Members(ENV, config_of("lr"), 3, EPOCHS)
-  assert len(members._devices) == 2
+  members = make_members(ENV, config_of("lr"), 3, EPOCHS)
+  assert len(members.program.devices) == 2
   states = members.init([1, 2, 3])
   members.compile(states)
-  evaluation = members._evaluate.lower(states.key, states.policy, members.config, 4).compile()
-  for program in (members._compiled, evaluation):
+  evaluation = members.program.evaluate.lower(states.key, states.policy, members.config, 4).compile()
+  for program in (members.program.advance, evaluation):
     text = program.as_text()
     assert not [word for word in ("all-gather", "all-reduce", "all-to-all", "collective-permute") if word in text]
   gathered = members.gather(states)
@@ -178,8 +183,8 @@ def test_devices_never_wait_for_each_other():
 @pytest.mark.parametrize("arrangement", ["map", "vmap"])
 def test_devices_do_not_wait_in_their_thread_pool(arrangement):
   """A batched QR factorisation does, and two devices can wait for each other so."""
-  members = Members(ENV, config_of("lr"), 8, EPOCHS, arrangement)
-  text = members._init.lower(jax.random.split(jax.random.key(0), 8), members.config).as_text()
+  members = make_members(ENV, config_of("lr"), 8, EPOCHS, arrangement)
+  text = members.program.init.lower(jax.random.split(jax.random.key(0), 8), members.config).as_text()
   calls = [line for line in text.splitlines() if "geqrf" in line]
   assert calls
   assert all(re.search(r"\(tensor<\d+x\d+xf64>", line) for line in calls)
@@ -187,9 +192,9 @@ def test_devices_do_not_wait_in_their_thread_pool(arrangement):
 
 def test_the_best_policy_is_kept():
   """Twenty epochs down De Jong's bowl, twenty up: kept is what the epoch with the best mean return started from."""
-  down = traced(config_of("shac").replace(num_envs=32, num_epochs=40, shac=Config().shac.replace(learning_rate=0.02)))
+  down = traced(config_of("shac").replace(num_envs=32, num_epochs=40, shac=RateConfig(learning_rate=0.02)))
   up = down.replace(shac=down.shac.replace(learning_rate=-down.shac.learning_rate))
-  algorithm = ALGORITHMS["shac"](envs.vectorize(envs.make("dejong", dimension=1), down.num_envs))
+  algorithm = make_epochs(envs.make("dejong", dimension=1), down)
   state, update = algorithm.init(jax.random.key(0), down), jax.jit(algorithm.update)
   policies, means = [], []
   for config in [down] * 20 + [up] * 20:

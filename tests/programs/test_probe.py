@@ -6,23 +6,22 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from gippo_jax import envs
-from gippo_jax.algorithms import ALGORITHMS
-from gippo_jax.config import Config
+from gippo_jax import envs, registry
 from gippo_jax.errors import UserError
-from gippo_jax.programs.members import train
+from gippo_jax.programs.epochs import train
 from gippo_jax.programs.probe import probe_gradients
+from tests import configs
+from tests.configs import ALGORITHMS
 
 NEED_GRADIENTS = {"rp", "shac", "lrp", "pe", "gippo"}
-BASE = Config()
-SMALL = BASE.replace(
-  num_envs=8,
-  horizon=4,
-  num_epochs=2,
-  actor=BASE.actor.replace(units=(8,)),
-  critic=BASE.critic.replace(units=(8,), num_iterations=1),
-  ppo=BASE.ppo.replace(minibatch_size=32),
-)
+SMALL = {
+  "num_envs": 8,
+  "horizon": 4,
+  "num_epochs": 2,
+  "actor": {"units": (8,)},
+  "critic": {"units": (8,), "num_iterations": 1},
+  "ppo": {"minibatch_size": 32},
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,13 +66,12 @@ forbidden.defvjp(_forbidden_forward, lambda *_: None)
 
 
 def config_of(algorithm):
-  return SMALL.replace(algorithm=algorithm)
+  return configs.config_of(algorithm, **SMALL)
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_each_algorithm_declares_whether_it_needs_gradients(algorithm):
-  made = ALGORITHMS[algorithm](envs.vectorize(Altered("nothing"), 8))
-  assert made.needs_environment_gradients == (algorithm in NEED_GRADIENTS)
+  assert registry.find(algorithm).needs_environment_gradients == (algorithm in NEED_GRADIENTS)
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)

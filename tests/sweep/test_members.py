@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from gippo_jax import envs
-from gippo_jax.algorithms import ALGORITHMS
 from gippo_jax.config import Config, RunConfig, traced
 from gippo_jax.parsing import Experiment
 from gippo_jax.programs.members import train
@@ -22,6 +21,7 @@ from gippo_jax.sweep.plan import group_members, make_members
 from gippo_jax.sweep.results import report
 from gippo_jax.sweep.space import assignments, expand
 from gippo_jax.sweep.split import split
+from tests.configs import ALGORITHMS
 from tests.gippo_jax.test_runner import BrokenForSome
 from tests.gippo_jax.test_training import EPOCHS, assert_equal, config_of
 
