@@ -98,6 +98,20 @@ def parse(values: ConfigDict | Mapping[str, Any]) -> Experiment:
   return Experiment(config=config, run=run, env=dict(env))
 
 
+def set_field(values: dict[str, Any], name: str, value: object) -> None:
+  """Sets a field of plain data by its dotted name; groups that are missing are made.
+
+  Args:
+    values: as `Experiment.to_dict` has them.
+    name: of the field.
+    value: unchecked.
+  """
+  *groups, last = name.split(".")
+  for group in groups:
+    values = values.setdefault(group, {})
+  values[last] = value
+
+
 def allowed_of_name(name: str) -> Allowed | None:
   """What the field of a dotted name takes; `None` for a group.
 

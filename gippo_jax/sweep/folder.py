@@ -7,10 +7,20 @@ import shutil
 from typing import Any
 
 from gippo_jax.errors import UserError
-from gippo_jax.parsing import Experiment
+from gippo_jax.parsing import Experiment, parse
 from gippo_jax.runs.workdir import Workdir, write_json
 from gippo_jax.sweep.plan import Member
 from gippo_jax.sweep.space import Assignment
+
+
+def _as_parsed(part: str, present: dict[str, Any]) -> object:
+  """What a stored definition means today: fields that were added since are at their defaults."""
+  if part != "config" or not isinstance(present.get(part), dict):
+    return present.get(part)
+  try:
+    return json.loads(json.dumps(parse(present[part]).to_dict()))
+  except UserError:
+    return None
 
 
 class SweepFolder:
@@ -49,7 +59,7 @@ class SweepFolder:
     except (OSError, json.JSONDecodeError):
       raise UserError(f"--workdir: {self._definition} cannot be read; allowed: a new folder") from None
     for part, what in (("settings", "other settings"), ("config", "another configuration")):
-      if present.get(part) != self._wanted[part]:
+      if _as_parsed(part, present) != self._wanted[part]:
         raise UserError(
           f"--workdir: {self.path} holds a sweep with {what}; allowed: the same sweep (to resume) or another folder"
         )

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from ml_collections import ConfigDict
 
+from gippo_jax import registry
 from gippo_jax.config import RunConfig
 from gippo_jax.errors import UserError
-from gippo_jax.parsing import Experiment, allowed_values, parse
+from gippo_jax.parsing import Experiment, allowed_values, parse, set_field
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,12 +173,9 @@ def expand(base: Experiment, settings: list[Assignment]) -> list[Experiment]:
   for setting in settings:
     plain = base.to_dict()
     for name, value in setting.items():
-      *groups, last = name.split(".")
-      place = plain
-      for group in groups:
-        place = place[group]
-      place[last] = value
-    experiments.append(parse(ConfigDict(plain)))
+      set_field(plain, name, value)
+    registry.require_owned(setting, str(plain["algorithm"]))
+    experiments.append(parse(plain))
   return experiments
 
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import optuna
-from ml_collections import ConfigDict
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
+from gippo_jax import registry
 from gippo_jax.config import RunConfig
 from gippo_jax.errors import UserError
-from gippo_jax.parsing import Experiment, allowed_values, parse
+from gippo_jax.parsing import Experiment, allowed_values, parse, set_field
 
 PAPER_SPACE = pathlib.Path(__file__).with_name("paper_space.py")
 _DRAWS = 64
@@ -49,10 +49,13 @@ class Space:
     """Values of fields by dotted names, as the trial suggests them.
 
     Raises:
-      UserError: when `get_space` fails or returns something else.
+      optuna.TrialPruned: when `get_space` does.
+      UserError: when it fails or returns something else.
     """
     try:
       fields = self._get_space(trial)
+    except optuna.TrialPruned:
+      raise
     except Exception as error:
       raise UserError(f"--space: {self.path}: get_space failed: {_one_line(error)}") from error
     if not isinstance(fields, dict) or not fields:
@@ -73,12 +76,15 @@ class Space:
     try:
       for name, value in fields.items():
         _set(values, name, value)
-      return parse(ConfigDict(values))
+      registry.require_owned(fields, values["algorithm"])
+      return parse(values)
     except UserError as error:
       raise UserError(f"--space: {self.path}: {error}") from None
 
   def check(self, experiment: Experiment) -> None:
     """Draws corners of the space and checks each, so that a mistake is found before anything is trained.
+
+    A corner that `get_space` prunes does not count, unless all are.
 
     Args:
       experiment: as configured.
@@ -86,13 +92,18 @@ class Space:
     Raises:
       UserError: see `draw` and `apply`.
     """
-    study = optuna.create_study(sampler=_CornerSampler())
+    study, pruned = optuna.create_study(sampler=_CornerSampler()), 0
     for _ in range(_DRAWS):
-      self.apply(experiment, self.draw(study.ask()))
+      try:
+        self.apply(experiment, self.draw(study.ask()))
+      except optuna.TrialPruned:
+        pruned += 1
+    if pruned == _DRAWS:
+      raise UserError(f"--space: {self.path}: get_space prunes every point; allowed: one that leaves some")
 
 
 class _CornerSampler(optuna.samplers.BaseSampler):
-  """Draws an end of every range: if both ends are allowed, so is what lies between."""
+  """Draws an end of every range: where both ends are allowed, most of what lies between is too."""
 
   def __init__(self):
     self._generator = np.random.default_rng(0)
@@ -118,12 +129,9 @@ def _set(values: dict[str, Any], name: str, value: Any) -> None:
   if group == "env" or group in RunConfig.__dataclass_fields__:
     raise UserError(f"config.{name} says what is tuned for and is the same in all trials; allowed: hyper-parameters")
   allowed = allowed_values(name)
-  *groups, last = name.split(".")
-  for group in groups:
-    values = values[group]
-  if isinstance(values[last], dict):
+  if allowed == "its fields, one by one":
     raise UserError(f"config.{name} is a group; allowed: {allowed}")
-  values[last] = value
+  set_field(values, name, value)
 
 
 def _one_line(error: Exception) -> str:

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import optuna
+import sqlalchemy
 from optuna.trial import Trial, TrialState
 
-from gippo_jax import envs
+from gippo_jax.envs.base import Environment
 from gippo_jax.errors import UserError
 from gippo_jax.parsing import Experiment
 from gippo_jax.runs.divergence import DivergenceWatch
@@ -22,6 +23,7 @@ from gippo_jax.tune.space import Space
 
 _NUM_REPORTS = 20
 _TRIALS_BEFORE_PRUNING = 5
+_MOST_REFUSED = 100
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
@@ -56,16 +58,16 @@ def open_study(workdir: Workdir, experiment: Experiment, space: Space, options: 
     UserError: when the folder holds a study of another experiment, space or sampler seed, or cannot be written.
   """
   copy = workdir.path / "space.py"
-  identity = {**experiment.to_dict(), "tune": {"sampler_seed": options.sampler_seed, "prune": options.prune}}
-  workdir.check(identity)
+  identity = {"tune": {"sampler_seed": options.sampler_seed, "prune": options.prune}}
+  workdir.check(experiment, identity)
   if copy.exists() and copy.read_text() != space.source:
     raise UserError(
       f"--space: {space.path} is not the space of this study, whose copy is {copy}; allowed: the same one (to resume) "
       "or another --workdir"
     )
-  workdir.open(identity)
+  workdir.open(experiment, identity)
   write_text(copy, space.source)
-  storage = optuna.storages.RDBStorage(f"sqlite:///{workdir.path / 'optuna.db'}")
+  storage = optuna.storages.RDBStorage(_url_of(workdir.path / "optuna.db").render_as_string(hide_password=False))
   try:
     study = optuna.create_study(
       storage=storage,
@@ -79,6 +81,11 @@ def open_study(workdir: Workdir, experiment: Experiment, space: Space, options: 
   finally:
     storage.remove_session()
     storage.engine.dispose()
+
+
+def _url_of(database: pathlib.Path) -> sqlalchemy.URL:
+  """The address of a database file, whose path may hold what means something else in an address."""
+  return sqlalchemy.URL.create("sqlite", database=str(database.absolute()))
 
 
 def _pruner(num_epochs: int) -> optuna.pruners.BasePruner:
@@ -97,7 +104,7 @@ def num_finished(study: optuna.Study) -> int:
   return len(study.get_trials(deepcopy=False, states=_FINISHED))
 
 
-def make_programs(env: envs.Environment, experiment: Experiment) -> Programs:
+def make_programs(env: Environment, experiment: Experiment) -> Programs:
   """No program yet, for the seeds of an experiment."""
   run = experiment.run
   return Programs(env, list(range(run.seed, run.seed + run.num_seeds)), _NUM_REPORTS)
@@ -131,18 +138,40 @@ def tune(
   try:
     while (done := num_finished(study)) < options.num_trials:
       study.sampler = _sampler(options.sampler_seed, done)
-      trials = [study.ask() for _ in range(min(options.batch, options.num_trials - done))]
-      experiments = []
-      for trial in trials:
-        fields = space.draw(trial)
-        experiments.append(space.apply(experiment, fields))
-        trial.set_user_attr("fields", fields)
+      trials, experiments = _draw(study, space, experiment, min(options.batch, options.num_trials - done))
       for indices in group_by_structure([experiment.config for experiment in experiments]):
         group = _Group([trials[i] for i in indices], [experiments[i] for i in indices], study, progress)
         group.train(programs, options.num_trials)
       write_results(study, folder)
   finally:
     fail_running(study)
+
+
+def _draw(
+  study: optuna.Study, space: Space, experiment: Experiment, count: int
+) -> tuple[list[Trial], list[Experiment]]:
+  """Draws trials that can be trained; a point that is not allowed is told as pruned, with its reason."""
+  trials: list[Trial] = []
+  experiments: list[Experiment] = []
+  refused = 0
+  while len(trials) < count:
+    trial = study.ask()
+    try:
+      fields = space.draw(trial)
+      trial.set_user_attr("fields", fields)
+      experiments.append(space.apply(experiment, fields))
+      trials.append(trial)
+      continue
+    except optuna.TrialPruned as pruned:
+      reason = f"pruned by get_space: {pruned}"
+    except UserError as error:
+      reason = str(error)
+    trial.set_user_attr("reason", reason)
+    study.tell(trial, state=TrialState.PRUNED)
+    refused += 1
+    if refused > _MOST_REFUSED:
+      raise UserError(f"--space: {space.path}: {refused} points in a row are not allowed, the last one since {reason}")
+  return trials, experiments
 
 
 def _sampler(seed: int, num_finished: int) -> optuna.samplers.BaseSampler:

@@ -9,7 +9,7 @@ from gippo_jax.cli import launch
 from gippo_jax.errors import UserError
 from gippo_jax.sweep.shards import format_shard, parse_shard, shard_of
 
-FLAGS = ("--config=a.py:b", "--sweep=ppo.learning_rate=0.1,0.2", "--config.num_seeds=3")
+FLAGS = ("--config=a.py:b", "--grid=ppo.learning_rate=0.1,0.2", "--config.num_seeds=3")
 
 
 @pytest.mark.parametrize(("size", "count"), [(0, 1), (1, 3), (7, 3), (12, 4)])
@@ -55,8 +55,8 @@ def test_the_sweeps_flags_pass_through():
 @pytest.mark.parametrize(
   ("arguments", "words"),
   [
-    (["slurm", "--shards=0", "--workdir=x"], "--shards: 0 is not allowed; allowed: integer >= 1"),
-    (["slurm", "--shards=2", "--gpus=-1", "--workdir=x"], "--gpus: -1"),
+    (["slurm", "--shards=0", "--workdir=x"], "--shards: '0' is not allowed; allowed: a positive integer"),
+    (["slurm", "--shards=2", "--gpus=-1", "--workdir=x"], "--gpus: '-1'"),
     (["slurm", "--shards=2"], "--workdir"),
     (["moon", "--shards=2", "--workdir=x"], "moon"),
     (["slurm", "--shards=two", "--workdir=x"], "two"),

@@ -7,16 +7,13 @@ import sys
 import pytest
 
 from tests.commands import check_error, execute
-from tests.gippo_jax.test_tune import RATE_AND_PASSES, space_of
+from tests.tune.test_study import RATE_AND_PASSES, space_of
 
 PRINT_CONFIGURATION = """
 import json, sys
-from absl import flags
-from gippo_jax import parsing
-from gippo_jax.cli import flags as command_line
-from gippo_jax.cli import train as main
-command_line.parse_flags(sys.argv)
-print(json.dumps(parsing.parse(flags.FLAGS.config).to_dict()))
+from gippo_jax.cli.configuration import experiment_of
+from gippo_jax.cli.flags import split_config
+print(json.dumps(experiment_of(split_config(sys.argv[1:])[0]).to_dict()))
 """
 
 
@@ -35,7 +32,7 @@ def test_the_command_tunes_and_says_how_to_train_the_best(run, environment, tmp_
   trained = json.loads(execute(environment, sys.executable, "-c", PRINT_CONFIGURATION, *shlex.split(line)[3:]).stdout)
   tuned_with = json.loads((tmp_path / "study" / "config.json").read_text())
   best = json.loads((tmp_path / "study" / "best.json").read_text())["parameters"]
-  tuned_with["lr"]["learning_rate"] = best["lr.learning_rate"]
+  tuned_with["likelihood_ratio"]["learning_rate"] = best["likelihood_ratio.learning_rate"]
   tuned_with["critic"]["num_iterations"] = best["critic.num_iterations"]
   del tuned_with["tune"]
   assert trained == tuned_with
@@ -57,7 +54,7 @@ def test_bad_commands_end_in_one_line(run, tmp_path, arguments, words):
 
 
 def test_without_optuna_it_says_what_to_install(environment):
-  code = "import runpy, sys; sys.modules['optuna'] = None; runpy.run_module('gippo_jax.tune', run_name='__main__')"
+  code = "import runpy, sys; sys.modules['optuna'] = None; runpy.run_module('gippo_jax', run_name='__main__')"
   config = "--config=experiments/configs/functions.py:dejong1"
-  process = execute(environment, sys.executable, "-c", code, config)
+  process = execute(environment, sys.executable, "-c", code, "tune", config)
   check_error(process, 'pip install "gippo_jax[tune]"')

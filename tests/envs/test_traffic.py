@@ -194,10 +194,10 @@ def test_soft_gradients_are_finite_from_random_states():
   assert largest > 1e-3
 
 
-def test_a_failure_in_the_last_step_is_paid_as_failure_and_counted_as_time_limit():
+def test_a_failure_in_the_last_step_is_a_failure():
   env = TimeLimit(PaceCar("a", episode_length=40))
   states = rollout(env, jax.jit(env.reset)(jax.random.key(0)), jnp.ones((40, 2)))
-  assert (states.reward[-1], states.terminated[-1], states.truncated[-1]) == (-1.0, 0.0, 1.0)
+  assert (states.reward[-1], states.terminated[-1], states.truncated[-1]) == (-1.0, 1.0, 0.0)
   assert states.physics.inner.out_of_lane[-1] == 1.0
 
 

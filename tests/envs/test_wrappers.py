@@ -95,9 +95,9 @@ def test_an_environment_without_flags_ends_by_the_time_limit_only():
 
 @pytest.mark.parametrize(
   ("steps_before", "terminates", "terminated", "truncated"),
-  [(0, 1.0, 1.0, 0.0), (2, 1.0, 1.0, 0.0), (3, 1.0, 0.0, 1.0), (3, 0.0, 0.0, 1.0), (2, 0.0, 0.0, 0.0)],
+  [(0, 1.0, 1.0, 0.0), (2, 1.0, 1.0, 0.0), (3, 1.0, 1.0, 0.0), (3, 0.0, 0.0, 1.0), (2, 0.0, 0.0, 0.0)],
 )
-def test_an_end_at_the_limit_is_a_truncation(steps_before, terminates, terminated, truncated):
+def test_at_the_limit_the_environments_word_counts(steps_before, terminates, terminated, truncated):
   env = TimeLimit(Scripted(episode_length=4))
   state = env.reset(jax.random.key(0))
   for _ in range(steps_before):
@@ -106,10 +106,10 @@ def test_an_end_at_the_limit_is_a_truncation(steps_before, terminates, terminate
   assert (state.terminated, state.truncated) == (terminated, truncated)
 
 
-def test_an_environment_that_says_both_is_truncated():
+def test_an_environment_that_says_both_is_terminated():
   env = TimeLimit(Scripted())
   state = env.step(env.reset(jax.random.key(0)), jnp.array([1.0, 1.0]))
-  assert (state.terminated, state.truncated) == (0.0, 1.0)
+  assert (state.terminated, state.truncated) == (1.0, 0.0)
 
 
 @settings(max_examples=25, deadline=None)
@@ -123,8 +123,8 @@ def test_any_script_ends_where_plain_python_says(script):
   count = 0
   for t, (terminates, truncates) in enumerate(script):
     count += 1
-    truncated = truncates or count == episode_length
-    terminated = terminates and not truncated
+    terminated = terminates
+    truncated = (truncates or count == episode_length) and not terminated
     assert states.current.truncated[t] == truncated
     assert states.current.terminated[t] == terminated
     assert float(states.done[t]) == (truncated or terminated)

@@ -73,7 +73,7 @@ def test_two_processes_compute_what_one_does(tmp_path):
   assert "finished" in first
   assert "finished" not in second
   assert not (tmp_path / "pair_second").exists()
-  assert [path.name for path in (pair / "checkpoint").iterdir()] == ["2"]
+  assert [path.name for path in (pair / "checkpoint").iterdir()] == ["2.ckpt"]
 
 
 @pytest.mark.slow

@@ -37,19 +37,18 @@ class BrokenForSome:
 
 
 def test_a_seed_that_diverges_is_recorded_and_the_others_finish(tmp_path):
-  base = Config()
-  config = base.replace(
+  config = Config(
     algorithm="lr",
     num_envs=2,
     horizon=4,
     num_epochs=30,
-    actor=base.actor.replace(units=(4,)),
-    critic=base.critic.replace(units=(4,), num_iterations=1),
+    actor={"units": (4,)},
+    critic={"units": (4,), "num_iterations": 1},
   )
   env = BrokenForSome()
   experiment = Experiment(config, RunConfig(num_seeds=4), {"name": "broken"})
   workdir = Workdir(tmp_path)
-  workdir.open(experiment.to_dict())
+  workdir.open(experiment)
   summary = run(experiment, env, workdir, NoProgress())
   assert summary["status"] == "finished"
   assert summary["epochs"] == 30
@@ -88,24 +87,23 @@ class FailsInTheThirdStep:
 
 def test_a_simulator_that_keeps_failing_ends_the_run_and_is_named(tmp_path):
   """A third of the steps fails, in all environments at once: in steps 3, 6, 9, ...; windows have four steps."""
-  base = Config()
-  config = base.replace(
+  config = Config(
     algorithm="shac",
     num_envs=2,
     horizon=4,
     num_epochs=60,
-    actor=base.actor.replace(units=(4,)),
-    critic=base.critic.replace(units=(4,), num_iterations=1),
+    actor={"units": (4,)},
+    critic={"units": (4,), "num_iterations": 1},
   )
   env = FailsInTheThirdStep()
   experiment = Experiment(config, RunConfig(tolerated_share=0.4), {"name": "failing"})
   workdir = Workdir(tmp_path / "tolerated")
-  workdir.open(experiment.to_dict())
+  workdir.open(experiment)
   # The gradients of a failed step and of those before it in the window are dropped, which is more than failed.
   summary = run(experiment._replace(run=RunConfig(tolerated_share=1.0)), env, workdir, NoProgress())
   assert summary["status"] == "finished"
   workdir = Workdir(tmp_path / "not_tolerated")
-  workdir.open(experiment.to_dict())
+  workdir.open(experiment)
   summary = run(experiment, env, workdir, NoProgress())
   assert summary["status"] == "diverged"
   assert summary["epochs"] < 60

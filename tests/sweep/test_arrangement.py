@@ -22,11 +22,14 @@ def arrange(monkeypatch, chunk, seconds, wanted="auto"):
 
   def compile_program(env, chunk, name, devices):
     name = name or "map"
-    return types.SimpleNamespace(arrangement=name, num_devices=len(devices)), 1.0
+    program = types.SimpleNamespace(arrangement=name, devices=devices)
+    return types.SimpleNamespace(program=program), 1.0
 
   monkeypatch.setattr(arrangement, "_compile", compile_program)
   monkeypatch.setattr(
-    arrangement, "_seconds_per_epoch", lambda members, _: seconds[members.arrangement, members.num_devices]
+    arrangement,
+    "_seconds_per_epoch",
+    lambda members, _: seconds[members.program.arrangement, len(members.program.devices)],
   )
   return arrangement.arrange(None, chunk, wanted, 2)
 

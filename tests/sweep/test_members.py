@@ -10,7 +10,7 @@ import pytest
 from gippo_jax import envs
 from gippo_jax.config import Config, RunConfig, traced
 from gippo_jax.parsing import Experiment
-from gippo_jax.programs.members import train
+from gippo_jax.programs.epochs import train
 from gippo_jax.runs import checkpoint
 from gippo_jax.runs.progress import NoProgress
 from gippo_jax.runs.runner import Outcome
@@ -22,8 +22,8 @@ from gippo_jax.sweep.results import report
 from gippo_jax.sweep.space import assignments, expand
 from gippo_jax.sweep.split import split
 from tests.configs import ALGORITHMS
-from tests.gippo_jax.test_runner import BrokenForSome
-from tests.gippo_jax.test_training import EPOCHS, assert_equal, config_of
+from tests.programs.test_members import EPOCHS, assert_equal, config_of
+from tests.runs.test_runner import BrokenForSome
 
 POINT_MASS = {"name": "point_mass", "dimension": 2, "episode_length": 5}
 
@@ -48,7 +48,7 @@ def test_a_member_equals_the_same_configuration_run_alone(tmp_path, algorithm):
   """Three settings that differ in several fields, two chunks (the second one shorter), on two devices."""
   env = envs.make(**POINT_MASS)
   base = Experiment(config_of(algorithm), RunConfig(seed=7, log_interval=1, evaluation_episodes=2), POINT_MASS)
-  name = "ppo" if algorithm == "gippo" else algorithm
+  name = {"gippo": "ppo", "lr": "likelihood_ratio"}.get(algorithm, algorithm)
   space = {f"{name}.learning_rate": [1e-3, 2e-3, 5e-3], "critic.learning_rate": [1e-3], "discount": [0.9]}
   _, members, folder, prepared = sweep(tmp_path, base, space, env, members_per_chunk=2)
   assert [len(chunk) for chunk in prepared.chunks] == [2, 1]
@@ -74,19 +74,18 @@ def test_a_member_equals_the_same_configuration_run_alone(tmp_path, algorithm):
 
 def test_a_member_that_diverges_is_frozen_and_the_others_go_on(tmp_path):
   """In one batch, and with what is done again when a split was killed."""
-  base = Config()
-  config = base.replace(
+  config = Config(
     algorithm="lr",
     num_envs=2,
     horizon=4,
     num_epochs=50,
-    actor=base.actor.replace(units=(4,)),
-    critic=base.critic.replace(units=(4,), num_iterations=1),
+    actor={"units": (4,)},
+    critic={"units": (4,), "num_iterations": 1},
   )
   experiment = Experiment(config, RunConfig(num_seeds=4, evaluation_episodes=2), {"name": "broken"})
-  space = {"lr.learning_rate": [1e-3]}
+  space = {"likelihood_ratio.learning_rate": [1e-3]}
   settings, members, folder, prepared = sweep(tmp_path, experiment, space, BrokenForSome(), arrangement="vmap")
-  assert prepared.arranged.members.arrangement == "vmap"
+  assert prepared.arranged.members.program.arrangement == "vmap"
   summaries = [folder.summary_of(member) for member in members]
   diverged = [summary["status"] == "diverged" for summary in summaries]
   assert sorted(set(diverged)) == [False, True]

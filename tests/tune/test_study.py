@@ -15,7 +15,7 @@ from gippo_jax.config import traced
 from gippo_jax.errors import UserError
 from gippo_jax.experiments.configs.functions import get_config
 from gippo_jax.parsing import parse
-from gippo_jax.programs.members import train
+from gippo_jax.programs.epochs import train
 from gippo_jax.runs.progress import NoProgress
 from gippo_jax.runs.workdir import Workdir
 from gippo_jax.tune.batches import Programs, group_by_structure
@@ -26,12 +26,12 @@ from tests.commands import ROOT
 
 RATE = """
 def get_space(trial):
-  return {"lr.learning_rate": trial.suggest_float("rate", 1e-6, 1e-1, log=True)}
+  return {"likelihood_ratio.learning_rate": trial.suggest_float("rate", 1e-6, 1e-1, log=True)}
 """
 RATE_AND_PASSES = """
 def get_space(trial):
   rate = trial.suggest_float("rate", 1e-6, 1e-1, log=True)
-  return {"lr.learning_rate": rate, "critic.num_iterations": trial.suggest_int("passes", 1, 2)}
+  return {"likelihood_ratio.learning_rate": rate, "critic.num_iterations": trial.suggest_int("passes", 1, 2)}
 """
 
 
@@ -85,11 +85,11 @@ def test_tuning_finds_a_better_rate(whole):
   best = json.loads((folder / "best.json").read_text())
   assert best["value"] == max(values) == np.mean(best["best_returns"])
   assert best["value"] > 0.1 * min(values)  # returns are negative: ten times nearer than the worst
-  rates = [trial.user_attrs["fields"]["lr.learning_rate"] for trial in trials]
-  assert best["parameters"] == {"lr.learning_rate": rates[int(np.argmax(values))]}
+  rates = [trial.user_attrs["fields"]["likelihood_ratio.learning_rate"] for trial in trials]
+  assert best["parameters"] == {"likelihood_ratio.learning_rate": rates[int(np.argmax(values))]}
   rows = list(csv.DictReader((folder / "trials.csv").read_text().splitlines()))
   assert [float(row["value"]) for row in rows] == values
-  assert [float(row["lr.learning_rate"]) for row in rows] == rates
+  assert [float(row["likelihood_ratio.learning_rate"]) for row in rows] == rates
 
 
 def test_a_trial_equals_its_runs_alone(whole):
@@ -98,7 +98,11 @@ def test_a_trial_equals_its_runs_alone(whole):
   env, config = envs.make(**experiment.env), experiment.config
   alone = jax.jit(lambda key, config: train(env, config, key, config.num_epochs)[1]["best_return"][-1])
   for trial in trials[1:5]:  # of both batches
-    single = config.replace(lr=config.lr.replace(learning_rate=trial.user_attrs["fields"]["lr.learning_rate"]))
+    single = config.replace(
+      likelihood_ratio=config.likelihood_ratio.replace(
+        learning_rate=trial.user_attrs["fields"]["likelihood_ratio.learning_rate"]
+      )
+    )
     returns = [alone(jax.random.key(seed), traced(single)) for seed in (1, 2)]
     np.testing.assert_allclose(trial.user_attrs["best_returns"], returns, rtol=1e-9)
 
@@ -119,7 +123,7 @@ def test_a_resumed_study_equals_an_uninterrupted_one(whole, programs, tmp_path):
 def test_one_compilation_for_each_structure_and_size(whole, programs):
   """Counted by XLA's own events: with a program at hand, new numbers compile nothing at all."""
   config = experiment_of().config
-  faster = config.replace(lr=config.lr.replace(learning_rate=0.02))
+  faster = config.replace(likelihood_ratio=config.likelihood_ratio.replace(learning_rate=0.02))
   other = config.replace(critic=config.critic.replace(num_iterations=2))
   assert group_by_structure([config, other, faster]) == [[0, 2], [1]]
   events = []
@@ -147,7 +151,7 @@ def curves(monkeypatch):
   ends = []
 
   def train(self, configs):
-    rates = np.repeat([config.lr.learning_rate for config in configs], len(self.seeds))
+    rates = np.repeat([config.likelihood_ratio.learning_rate for config in configs], len(self.seeds))
     ends.append(0)
     for epoch in range(6, configs[0].num_epochs + 1, 6):
       ends[-1] = epoch
@@ -162,7 +166,7 @@ def curves(monkeypatch):
 
 
 def space_in_turn(*rates):
-  return f"def get_space(trial): return {{'lr.learning_rate': {rates}[trial.number]}}"
+  return f"def get_space(trial): return {{'likelihood_ratio.learning_rate': {rates}[trial.number]}}"
 
 
 def test_pruned_trials_end_their_batch_early(curves, tmp_path):
@@ -234,7 +238,7 @@ BAD_SPACES = {
   "nothing": ("def get_space(trial): return None", "get_space returned None"),
   "empty": ("def get_space(trial): return {}", "get_space returned {}"),
   "upside down": (
-    "def get_space(trial): return {'lr.learning_rate': trial.suggest_float('rate', 0.1, 0.01)}",
+    "def get_space(trial): return {'likelihood_ratio.learning_rate': trial.suggest_float('rate', 0.1, 0.01)}",
     "get_space failed: ValueError: .*low",
   ),
   "an end out of range": (
