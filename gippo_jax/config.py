@@ -91,6 +91,11 @@ class Config:
   gae_lambda: float = real(0.95, "lambda of the advantages and of the critic's targets", minimum=0, maximum=1)
   normalize_observations: bool = switch(True, "running statistics of observations")
   normalize_values: bool = switch(True, "the critic predicts normalised returns")
+  statistics_prior: str = choice(
+    "none",
+    ("none", "paper"),
+    "weight of the statistics' start, mean 0 and variance 1: none, or the paper's 1e-4 samples",
+  )
   normalize_advantages: bool = switch(True, "advantages of policy losses are standardised over the window")
   clip_gradients: bool = switch(True, "clip by global norm")
   max_gradient_norm: float = real(1.0, "largest global gradient norm", above=0)

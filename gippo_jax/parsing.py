@@ -108,7 +108,8 @@ def set_field(values: dict[str, Any], name: str, value: object) -> None:
   """
   *groups, last = name.split(".")
   for group in groups:
-    values = values.setdefault(group, {})
+    values[group] = dict(values.get(group) or {})  # a copy: the caller's other data may share it
+    values = values[group]
   values[last] = value
 
 

@@ -31,6 +31,7 @@ def get_config(argument: str = "ackley64") -> ConfigDict:
   dimension = int(match[2])
 
   config = default_config()
+  config.statistics_prior = "paper"
   config.env.name = match[1]
   config.env.dimension = dimension
   config.num_envs = 64

@@ -40,6 +40,7 @@ def get_config(argument: str = "cartpole") -> ConfigDict:
   algorithm = next((word for word in words if word in algorithms), "gippo")
 
   config = default_config()
+  config.statistics_prior = "paper"
   config.algorithm = algorithm
   config.num_envs = 64
   config.horizon = 32

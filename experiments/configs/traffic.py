@@ -34,6 +34,7 @@ def get_config(argument: str = "pace_car_2") -> ConfigDict:
     raise UserError(f"traffic.py:{argument}: no such problem; known: {known}, pace_car_LANESxVEHICLES, ring")
 
   config = default_config()
+  config.statistics_prior = "paper"
   if problem == "ring":
     config.env.name = "ring"
     config.env.num_vehicles = 22

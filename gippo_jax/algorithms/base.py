@@ -71,7 +71,7 @@ def init_state(setup: Setup, key: jax.Array, init_algorithm: Callable[[PyTree], 
   key, network_key, environment_key = jax.random.split(key, 3)
   actor, critic = networks.init(network_key, config.actor)
   environment = env.reset(environment_key)
-  observation_statistics = init_statistics((setup.observation_size,))
+  observation_statistics = init_statistics((setup.observation_size,), config.statistics_prior)
   return TrainingState(
     key=key,
     epoch=jnp.zeros((), jnp.int32),
@@ -83,7 +83,7 @@ def init_state(setup: Setup, key: jax.Array, init_algorithm: Callable[[PyTree], 
     environment=environment,
     episode_start=jnp.ones_like(environment.current.reward),
     observation_statistics=observation_statistics,
-    value_statistics=init_statistics(),
+    value_statistics=init_statistics(prior=config.statistics_prior),
     returns=init_return_tracker(config.num_envs),
     best_policy=jax.tree.map(jnp.copy, PolicyState(actor, observation_statistics)),
   )

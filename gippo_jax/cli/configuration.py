@@ -4,19 +4,19 @@ import ast
 import importlib
 import importlib.util
 import inspect
-import json
 import pathlib
 import pkgutil
 import re
 from collections.abc import Mapping
 from types import ModuleType
+from typing import Any
 
 from ml_collections import ConfigDict
 
 from gippo_jax import registry
 from gippo_jax.cli.flags import ConfigFlags
 from gippo_jax.errors import UserCodeError, UserError
-from gippo_jax.parsing import Experiment, allowed_of_name, default_config, parse
+from gippo_jax.parsing import HISTORY, Experiment, allowed_of_name, parse, set_field
 
 _PRESETS = "gippo_jax.experiments.configs"
 
@@ -34,22 +34,19 @@ def experiment_of(given: ConfigFlags, stored: Mapping[str, object] | None = None
   """
   registry.load(given.plugins)
   if given.source is None and stored is not None:
-    registry.load(_texts(stored.get("plugins")))
-    values = default_config()
-    merge(values, stored)
+    values = {name: value for name, value in stored.items() if name != HISTORY}
   else:
     values = load_config(given.source or "any")
+  registry.load(_texts(values.get("plugins")))
   for name, text in given.overrides.items():
     override(values, name, text, given.overrides)
-  values.plugins = tuple(dict.fromkeys([*values.plugins, *given.plugins]))
-  for name, value in run.items():
-    values[name] = value
-  experiment = parse(values)
+  values["plugins"] = tuple(dict.fromkeys([*_texts(values.get("plugins")), *given.plugins]))
+  experiment = parse({**values, **run})
   registry.require_owned(given.overrides, experiment.config.algorithm)
   module = registry.plugin_of(experiment.config.algorithm)
   if module and module not in experiment.run.plugins:  # registered by a configuration file
-    values.plugins = (*values.plugins, module)
-    experiment = parse(values)
+    values["plugins"] = (*values["plugins"], module)
+    experiment = parse({**values, **run})
   return experiment
 
 
@@ -64,7 +61,7 @@ def presets() -> dict[str, str]:
   return found
 
 
-def load_config(source: str) -> ConfigDict:
+def load_config(source: str) -> dict[str, Any]:
   """What a preset or a file says.
 
   Args:
@@ -96,38 +93,17 @@ def load_config(source: str) -> ConfigDict:
   except Exception as error:  # whatever a user's file may raise
     raise UserCodeError(f"--config: get_config of {path} raised {type(error).__name__}: {error}") from error
   if isinstance(values, ConfigDict):
-    return values
+    return values.to_dict()
   if not isinstance(values, Mapping):
     raise UserError(f"--config: get_config of {path} returned {type(values).__name__}; allowed: a ConfigDict or a dict")
-  config = default_config()
-  merge(config, values)
-  return config
+  return dict(values)
 
 
-def merge(config: ConfigDict, values: Mapping[str, object]) -> None:
-  """Puts plain data into a configuration, group by group.
-
-  Raises:
-    UserError: for an unknown field.
-  """
-  for name, value in values.items():
-    if name == "env" and isinstance(value, Mapping):
-      config.env.update(json.loads(json.dumps(dict(value), default=repr)))
-    elif name not in config:
-      allowed_of_name(name)  # raises, with the fields there are
-    elif isinstance(value, Mapping) and isinstance(config[name], ConfigDict):
-      for field, entry in value.items():
-        allowed_of_name(f"{name}.{field}")
-        _set(config[name], field, entry)
-    else:
-      _set(config, name, value)
-
-
-def override(config: ConfigDict, name: str, text: str, others: Mapping[str, str]) -> None:
+def override(values: dict[str, Any], name: str, text: str, others: Mapping[str, str]) -> None:
   """Changes a field as the command line says.
 
   Args:
-    config: the configuration.
+    values: the configuration.
     name: of the field, dotted.
     text: its value.
     others: all changes of the command line. Another environment than the configuration's begins with no parameters but
@@ -136,29 +112,21 @@ def override(config: ConfigDict, name: str, text: str, others: Mapping[str, str]
   Raises:
     UserError: for an unknown field, or a value that is not allowed.
   """
-  if name == "env.name":
-    if text != config.env.get("name"):
-      for parameter in [each for each in config.env if each != "name" and f"env.{each}" not in others]:
-        del config.env[parameter]
-    config.env.name = text
-    return
   if name.startswith("env."):
-    _set(config.env, name.removeprefix("env."), literal(text))
+    env = values["env"] = dict(values.get("env") or {})
+    if name != "env.name":
+      env[name.removeprefix("env.")] = literal(text)
+    elif text != env.get("name"):
+      of_others = {other.removeprefix("env.") for other in others}
+      values["env"] = {"name": text, **{key: value for key, value in env.items() if key in of_others - {"name"}}}
     return
   allowed = allowed_of_name(name)
   if allowed is None:
     raise UserError(f"config.{name}: a group is not allowed; allowed: its fields, one by one")
   try:
-    value = allowed.read(text)
+    set_field(values, name, allowed.read(text))
   except ValueError:
     raise UserError(f"config.{name}: {text!r} is not allowed; allowed: {allowed.describe()}") from None
-  *groups, last = name.split(".")
-  place = config
-  for group in groups:
-    if group not in place:
-      raise UserError(f"config.{name} is no field of this configuration file; allowed: {', '.join(place)}")
-    place = place[group]
-  _set(place, last, value)
 
 
 def literal(text: str) -> object:
@@ -169,12 +137,6 @@ def literal(text: str) -> object:
     return ast.literal_eval(text)
   except (ValueError, SyntaxError, MemoryError, RecursionError):
     return text
-
-
-def _set(config: ConfigDict, name: str, value: object) -> None:
-  """Sets a field whatever its type was: it is checked by `parse`."""
-  with config.unlocked(), config.ignore_type():
-    config[name] = tuple(value) if isinstance(value, list) else value
 
 
 def _run_file(path: pathlib.Path) -> ModuleType:

@@ -2,7 +2,9 @@
 
 import dataclasses
 
-from gippo_jax.config import Config, RunConfig
+from gippo_jax import registry
+from gippo_jax.config import Config, RunConfig, common_fields
+from gippo_jax.fields import allowed_of, is_traced
 
 _INTRODUCTION = """\
 # Configuration
@@ -10,7 +12,8 @@ _INTRODUCTION = """\
 Every field can be changed on the command line: `--config.horizon=32`, `--config.ppo.learning_rate=3e-4`. The defaults
 below are those of `gippo_jax/config.py`; a configuration file (`experiments/configs/`) sets what its problem needs.
 *Traced* numbers are arguments of the compiled program: changing one needs no new compilation, and a sweep may `vmap`
-over it. The others are part of the program. The fields below `env` are the environment's own.
+over it. The others are part of the program. The fields below `env` are the environment's own. A group in whose title
+algorithms are named belongs to these alone: under another one its fields are refused.
 
 This page is written by `python -m gippo_jax.cli.configuration_page > docs/configuration.md`.
 """
@@ -19,20 +22,26 @@ This page is written by `python -m gippo_jax.cli.configuration_page > docs/confi
 def page() -> str:
   """The whole page."""
   sections = [_INTRODUCTION, _table("Training", "", Config)]
-  for field in dataclasses.fields(Config):
-    if "allowed" not in field.metadata:
-      cls = field.default_factory
-      sections.append(_table(f"`{field.name}`: {cls.__doc__.splitlines()[0]}", f"{field.name}.", cls))
+  for name, field in common_fields().items():
+    if allowed_of(field) is None:
+      sections.append(_table(f"`{name}`: {_first_line(field.default_factory)}", f"{name}.", field.default_factory))
+  for name, cls in registry.groups().items():
+    owners = ", ".join(registry.find(owner).label for owner in registry.owners(name))
+    sections.append(_table(f"`{name}` ({owners}): {_first_line(cls)}", f"{name}.", cls))
   sections.append(_table("The run itself (nothing of it is compiled in)", "", RunConfig))
   return "\n".join(sections)
+
+
+def _first_line(cls: type) -> str:
+  return (cls.__doc__ or "").partition("\n")[0]
 
 
 def _table(title: str, prefix: str, cls: type) -> str:
   lines = [f"## {title}", "", "| field | default | allowed | traced | meaning |", "|---|---|---|---|---|"]
   for field in dataclasses.fields(cls):
-    allowed = field.metadata.get("allowed")
+    allowed = allowed_of(field)
     if allowed:
-      traced = "yes" if allowed.kind == "real" and cls is not RunConfig else ""
+      traced = "yes" if is_traced(field) and cls is not RunConfig else ""
       default = f"{field.default:g}" if isinstance(field.default, float) else str(field.default)
       lines.append(f"| `{prefix}{field.name}` | {default} | {allowed.describe()} | {traced} | {allowed.doc} |")
   return "\n".join(lines) + "\n"

@@ -27,7 +27,7 @@ def console(run: Main) -> None:
   arguments = sys.argv
   if any(argument in HELP for argument in arguments[1:]):
     module = sys.modules[run.__module__]
-    print(f"{(module.__doc__ or '').strip()}\n\n{flags.FLAGS.module_help(module)}")
+    print(f"{(module.__doc__ or '').strip()}\n\n{flags.FLAGS.main_module_help()}")
     sys.exit(0)
 
   def parse_and_run() -> int:

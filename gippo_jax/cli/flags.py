@@ -197,5 +197,5 @@ def _in_words(text: str) -> str:
 
 
 def _allowed(reason: str) -> str:
-  match = re.search(r"value should be (.*)", reason) or re.search(r"must be (.*)", reason)
+  match = re.search(r"(?:value should be|must be|is not) (an? .*|one of .*|.*)", reason)
   return match[1] if match else reason

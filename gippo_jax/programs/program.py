@@ -5,6 +5,7 @@ sizes and switches are common. However members are arranged on the hardware, mem
 """
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -99,7 +100,12 @@ class Program:
     members = PartitionSpec("member")
     self.sharding = NamedSharding(mesh, members)
 
+    # Under JAX_DISABLE_JIT, which one reaches for when a simulator misbehaves, everything is plain Python.
+    self._is_eager = bool(jax.config.jax_disable_jit)
+
     def sharded(function, *specs):
+      if self._is_eager:
+        return function
       return jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=members, check_vma=False)
 
     def init(keys, configs):
@@ -124,10 +130,13 @@ class Program:
     self.init = jax.jit(sharded(init, members, members))
     self.evaluate = jax.jit(evaluate_shards, static_argnums=3)
     self._advance = jax.jit(sharded(advance, members, members, members), donate_argnums=0)
-    self._compiled: jax.stages.Compiled | None = None
+    self._compiled: Callable | None = None
 
   def compile(self, states: TrainingState, config: Config) -> None:
     """Compiles `advance`, so that its time can be told apart; the arguments may be shapes."""
+    if self._is_eager:
+      self._compiled = self._advance
+      return
     num_epochs = self.place(np.zeros(self.rows, np.int32))
     self._compiled = self._advance.lower(states, config, num_epochs).compile()
 
@@ -137,7 +146,7 @@ class Program:
     return self._compiled is not None
 
   @property
-  def advance(self) -> jax.stages.Compiled:
+  def advance(self) -> Callable:
     """`(states, configs, num_epochs) -> (states, metrics)`, all with the row axis in front; consumes the states."""
     assert self._compiled is not None, "compile comes first"
     return self._compiled
@@ -145,7 +154,8 @@ class Program:
   @property
   def bytes(self) -> dict[str, int]:
     """Memory of the compiled chunk on one device; see `memory.program_bytes`."""
-    return memory.program_bytes(self.advance)
+    assert self._compiled is not None, "compile comes first"
+    return {} if self._is_eager else memory.program_bytes(self._compiled)
 
   def place(self, tree: PyTree) -> PyTree:
     """Puts arrays, `[rows, ...]`, where the compiled functions want them."""

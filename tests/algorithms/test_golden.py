@@ -67,6 +67,7 @@ def config_of_case(case: dict) -> Config:
       gae_lambda=c["tau"],
       normalize_observations=c["normalize_input"],
       normalize_values=c["normalize_value"],
+      statistics_prior="paper",
       normalize_advantages=c["normalize_advantage"],
       clip_gradients=c["truncate_grads"],
       max_gradient_norm=c["grad_norm"],

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hypothesis_numpy
@@ -22,7 +23,7 @@ def statistics_at_once(samples):
 
 
 def merged(batches):
-  statistics = init_statistics((SIZE,))
+  statistics = init_statistics((SIZE,), "paper")
   for batch in batches:
     statistics = statistics.update(jnp.asarray(batch))
   return statistics
@@ -32,8 +33,8 @@ def batches_of(size):
   return hypothesis_numpy.arrays(np.float64, (size, SIZE), elements=st.floats(-50.0, 50.0))
 
 
-def test_start_is_a_ten_thousandth_of_a_standard_sample():
-  statistics = init_statistics((3,))
+def test_the_papers_start_is_a_ten_thousandth_of_a_standard_sample():
+  statistics = init_statistics((3,), "paper")
   np.testing.assert_array_equal(statistics.mean, np.zeros(3))
   np.testing.assert_array_equal(statistics.variance, np.ones(3))
   assert statistics.count == INITIAL_COUNT
@@ -70,7 +71,7 @@ def test_variance_survives_a_large_mean():
 
 def test_scalar_statistics_take_flat_batches():
   samples = np.random.default_rng(1).normal(3.0, 2.0, size=40)
-  statistics = init_statistics().update(jnp.asarray(samples))
+  statistics = init_statistics(prior="paper").update(jnp.asarray(samples))
   mean, variance, _ = statistics_at_once(samples)
   assert statistics.mean.shape == statistics.variance.shape == statistics.count.shape == ()
   np.testing.assert_allclose(statistics.mean, mean, rtol=1e-13)
@@ -97,3 +98,30 @@ def test_many_normalized_samples_are_standard():
   normalized = merged([samples]).normalize(samples)
   np.testing.assert_allclose(np.mean(normalized, axis=0), 0.0, atol=1e-5)
   np.testing.assert_allclose(np.std(normalized, axis=0), 1.0, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("mean", [0.0, 1e5, -1e6])
+@pytest.mark.parametrize("size", [4, 64])
+def test_samples_far_from_zero_are_normalised_to_unit_variance(dtype, mean, size):
+  samples = (mean + np.random.default_rng(0).normal(size=(50, size, 2))).astype(dtype)
+  with jax.enable_x64(dtype == np.float64):
+    statistics = init_statistics((2,))
+    for batch in samples:
+      statistics = statistics.update(jnp.asarray(batch))
+    normalized = np.asarray(statistics.normalize(jnp.asarray(samples[-1])), np.float64)
+    everything = np.asarray(statistics.normalize(jnp.asarray(samples.reshape(-1, 2))), np.float64)
+  assert statistics.mean.dtype == dtype
+  assert normalized.shape == (size, 2)
+  np.testing.assert_allclose(everything.std(axis=0), 1.0, rtol=0.05)
+  # The mean is rounded to its type in each of the 50 merges.
+  np.testing.assert_allclose(everything.mean(axis=0), 0.0, atol=max(1e-2, 50**0.5 * np.spacing(dtype(abs(mean)))))
+
+
+def test_a_first_batch_without_spread_is_merged_like_any_other():
+  """All episodes that start alike: the variance is 0 until the first sample that differs."""
+  statistics = init_statistics((1,)).update(jnp.full((8, 1), 7.0))
+  assert (statistics.mean[0], statistics.variance[0]) == (7.0, 0.0)
+  np.testing.assert_array_equal(statistics.normalize(jnp.full((1,), 7.0)), 0.0)
+  statistics = statistics.update(jnp.full((8, 1), 9.0))
+  assert (statistics.mean[0], statistics.variance[0]) == (8.0, 1.0)

@@ -96,7 +96,7 @@ def test_a_trial_equals_its_runs_alone(whole):
   _, trials = whole
   experiment = experiment_of()
   env, config = envs.make(**experiment.env), experiment.config
-  alone = jax.jit(lambda key, config: train(env, config, key, config.num_epochs)[1]["best_return"][-1])
+  alone = jax.jit(lambda key, config: train(env, config, key, experiment.config.num_epochs)[1]["best_return"][-1])
   for trial in trials[1:5]:  # of both batches
     single = config.replace(
       likelihood_ratio=config.likelihood_ratio.replace(

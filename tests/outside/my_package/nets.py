@@ -22,6 +22,7 @@ class LinearPolicy(NamedTuple):
     }
     critic = {
       "hidden": jax.random.normal(first, (self.observation_size, self.width)) / self.observation_size**0.5,
+      "shift": jnp.linspace(-1.0, 1.0, self.width),
       "out": jax.random.normal(second, (self.width,)) / self.width**0.5,
     }
     return actor, critic
@@ -31,7 +32,7 @@ class LinearPolicy(NamedTuple):
     return mean, jnp.broadcast_to(actor["log_std"], mean.shape)
 
   def value(self, critic, obs):
-    return jnp.tanh(obs @ critic["hidden"]) @ critic["out"]
+    return jnp.tanh(obs @ critic["hidden"] + critic["shift"]) @ critic["out"]
 
 
 def make(observation_size, action_size, actor, critic):
