@@ -4,6 +4,7 @@ What an environment returns is looked at by `jax.eval_shape`, which computes not
 become the default float type; what is ambiguous is refused, in a line that says which member is wrong.
 """
 
+import collections
 import dataclasses
 from typing import Any
 
@@ -18,8 +19,12 @@ _FIELDS = ("physics", "obs", "reward", "terminated", "truncated")
 _LARGEST = 2**31 - 1
 
 
+# Environments that were found good; few, and compared by identity, for they need be neither hashable nor comparable.
+_checked: collections.deque[Environment] = collections.deque(maxlen=16)
+
+
 def check(env: Environment) -> None:
-  """Checks that an environment keeps the contract of `base.Environment`.
+  """Checks that an environment keeps the contract of `base.Environment`; the same object only once.
 
   Args:
     env: unbatched. What its own `reset` and `step` raise passes through.
@@ -27,6 +32,8 @@ def check(env: Environment) -> None:
   Raises:
     ValueError: naming the member that is missing or wrong, and what is allowed.
   """
+  if any(env is seen for seen in _checked):
+    return
   name = name_of(env)
   missing = [member for member in _MEMBERS if not hasattr(env, member)]
   if missing:
@@ -45,6 +52,7 @@ def check(env: Environment) -> None:
   reached = jax.eval_shape(lambda state, action: _as_state(name, env.step(state, action), "step"), before, action)
   _check_state(env, reached, "step")
   _check_physics(name, start.physics, reached.physics)
+  _checked.append(env)
 
 
 def name_of(env: Environment) -> str:
@@ -93,7 +101,7 @@ def _scalar(value: Any) -> jax.Array:
 
 
 def _flag(value: Any) -> jax.Array:
-  return jnp.reshape(jnp.asarray(value) != 0, ()).astype(_float_type())
+  return jnp.reshape(jnp.asarray(value).astype(bool), ()).astype(_float_type())
 
 
 def _float_type() -> jnp.dtype:

@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from gippo_jax.envs.base import State, require_positive_integer
+from gippo_jax.envs.base import State, require_positive_integer, require_real
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +22,9 @@ class LinearQuadratic:
     action_cost: weight of the squared action.
     start: first state; `start_noise` is the standard deviation of a normal draw added to it.
     episode_length: time limit in steps.
+
+  Raises:
+    ValueError: for a field out of range; the message says what is allowed.
   """
 
   decay: float = 0.9
@@ -32,6 +35,9 @@ class LinearQuadratic:
   episode_length: int = 8
 
   def __post_init__(self):
+    for name in ("decay", "gain", "action_cost", "start"):
+      require_real(name, getattr(self, name))
+    require_real("start_noise", self.start_noise, minimum=0.0)
     require_positive_integer("episode_length", self.episode_length)
 
   observation_size = 1

@@ -6,11 +6,14 @@ No package is imported before an environment of its is asked for. Its own automa
 
 from typing import Any
 
+import jax
+
 from gippo_jax.envs.adapters.brax_envs import from_brax, make_brax
 from gippo_jax.envs.adapters.export import to_brax
 from gippo_jax.envs.adapters.gymnax_envs import from_gymnax
 from gippo_jax.envs.adapters.playground_envs import from_playground
 from gippo_jax.envs.base import Environment
+from gippo_jax.envs.border import check
 
 __all__ = ["SUITES", "from_brax", "from_gymnax", "from_playground", "make", "to_brax"]
 
@@ -33,7 +36,19 @@ def make(name: str, **parameters: Any) -> Environment:
     The unbatched environment.
 
   Raises:
-    ValueError: for an unknown name or parameter, or a package that is not installed.
+    ValueError: for an unknown name or parameter, a package that is not installed, or an environment that fails with the
+      installed packages.
   """
   suite, _, inner = name.partition(":")
-  return SUITES[suite](inner, **parameters)
+  env = SUITES[suite](inner, **parameters)
+  try:
+    check(env)
+  except ValueError:
+    raise
+  except Exception as error:  # whatever another package's code may raise
+    line = (str(error).strip().splitlines() or [""])[0]
+    raise ValueError(
+      f"env.name: {name!r} fails in its own code with the installed packages (jax {jax.__version__}): "
+      f"{type(error).__name__}: {line}; allowed: another environment"
+    ) from None
+  return env

@@ -16,7 +16,7 @@ from gippo_jax.envs.adapters.common import (
   settle,
   to_scalar,
 )
-from gippo_jax.envs.base import State, require_positive_integer
+from gippo_jax.envs.base import State, require_positive_integer, require_real
 from gippo_jax.envs.third_party import standard_promotion
 
 
@@ -60,7 +60,7 @@ class Gymnax:
 
   @property
   def differentiable(self) -> bool:
-    return self.inner.transition_gradients_enabled
+    return bool(getattr(self.inner, "transition_gradients_enabled", False))
 
   @functools.cached_property
   def observation_size(self) -> int:
@@ -99,18 +99,34 @@ class Gymnax:
     return space.low + 0.5 * (action + 1.0) * (space.high - space.low)
 
 
-def from_gymnax(name: str, episode_length: int | None = None, **parameters: Any) -> Gymnax:
+def from_gymnax(env: Any, episode_length: int | None = None, **parameters: Any) -> Gymnax:
   """Adapts a gymnax environment; its transition gradients are turned on where it has them.
 
   Args:
-    name: in gymnax's registry, e.g. `Pendulum-v1`.
+    env: a gymnax environment, or a name of gymnax's registry, e.g. `Pendulum-v1`.
     episode_length: time limit in steps; by default gymnax's own.
-    **parameters: arguments of the environment's constructor and fields of its `EnvParams`, e.g. `g`.
+    **parameters: fields of its `EnvParams`, e.g. `g`; of a name also arguments of the environment's constructor.
 
   Raises:
-    ValueError: for an unknown name or parameter, without the package, or for actions or observations of another form
-      than vectors.
+    ValueError: for an unknown name or parameter, without the package, for an object that is no gymnax environment, or
+      for actions or observations of another form than vectors.
   """
+  if isinstance(env, str):
+    return _by_name(env, episode_length, parameters)
+  missing = [
+    member for member in ("reset_env", "step_env", "default_params", "action_space") if not hasattr(env, member)
+  ]
+  if missing:
+    raise ValueError(
+      f"env: {type(env).__name__} is no gymnax environment, it has no {', '.join(missing)}; allowed: one, or its name"
+    )
+  with standard_promotion():
+    params = env.default_params
+    require_known_parameters(type(env).__name__, parameters, _fields_of(params))
+  return _adapted(env, params, f"gymnax:{type(env).__name__}", episode_length, parameters)
+
+
+def _by_name(name: str, episode_length: int | None, parameters: dict[str, Any]) -> Gymnax:
   full_name = f"gymnax:{name}"
   gymnax = import_package(full_name, "gymnax", "gymnax")
   require_known_name(name, "gymnax", gymnax.registered_envs)
@@ -118,16 +134,27 @@ def from_gymnax(name: str, episode_length: int | None = None, **parameters: Any)
     # gymnax shows no factory but through `make`; the class of what it makes has the constructor.
     env, params = gymnax.make(name)
     constructor = [each for each in inspect.signature(type(env)).parameters if each != "kwargs"]
-    fields = [field.name for field in dataclasses.fields(params) if field.name != "max_steps_in_episode"]
-    require_known_parameters(full_name, parameters, ["episode_length", *constructor, *fields])
+    require_known_parameters(full_name, parameters, ["episode_length", *constructor, *_fields_of(params)])
     arguments = {key: value for key, value in parameters.items() if key in constructor}
     if arguments:
       env, params = gymnax.make(name, **arguments)
-    if env.supports_transition_gradients:
+  own = {key: value for key, value in parameters.items() if key not in constructor}
+  return _adapted(env, params, full_name, episode_length, own)
+
+
+def _fields_of(params: Any) -> list[str]:
+  return [field.name for field in dataclasses.fields(params) if field.name != "max_steps_in_episode"]
+
+
+def _adapted(env: Any, params: Any, name: str, episode_length: int | None, parameters: dict[str, Any]) -> Gymnax:
+  for parameter, value in parameters.items():
+    before = getattr(params, parameter)
+    if isinstance(before, (int, float)) and not isinstance(before, bool):
+      require_real(parameter, value)
+  with standard_promotion():
+    if getattr(env, "supports_transition_gradients", False):
       env = env.with_transition_gradients()
     if episode_length is None:
       episode_length = int(params.max_steps_in_episode)
-    params = params.replace(
-      **{key: value for key, value in parameters.items() if key not in constructor}, max_steps_in_episode=episode_length
-    )
-  return Gymnax(env, params, full_name, episode_length)
+    params = params.replace(**parameters, max_steps_in_episode=episode_length)
+  return Gymnax(env, params, name, episode_length)

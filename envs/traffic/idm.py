@@ -7,12 +7,15 @@ approach rate `w = v - v_leader`:
   acceleration = A (1 - (v / v0)^delta - (s / g)^2)
 """
 
+import dataclasses
 import math
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
 from flax import struct
 
+from gippo_jax.envs.base import require_positive_real, require_real
 from gippo_jax.envs.traffic.limits import at_least
 
 Array = jax.Array
@@ -39,6 +42,33 @@ class IDMParameters:
   time_headway: float
   least_desired_gap: float = 0.0
   exponent: float = struct.field(pytree_node=False, default=4)
+
+
+def checked(parameters: IDMParameters | Mapping[str, float], default: IDMParameters) -> IDMParameters:
+  """Parameters that make sense.
+
+  Args:
+    parameters: of the model; or some of them by name, the others being the default's.
+    default: of the environment.
+
+  Raises:
+    ValueError: for an unknown parameter, or one out of range; the message says what is allowed.
+  """
+  names = [field.name for field in dataclasses.fields(IDMParameters)]
+  if isinstance(parameters, Mapping):
+    for name in parameters:
+      if name not in names:
+        raise ValueError(f"env.idm.{name}: there is no such parameter; known: {', '.join(names)}")
+    parameters = default.replace(**parameters)
+  if not isinstance(parameters, IDMParameters):
+    raise ValueError(f"env.idm: {parameters!r} is not allowed; allowed: some of {', '.join(names)} by name")
+  for name in names:
+    check = require_real if name in _MAY_BE_ZERO else require_positive_real
+    check(f"idm.{name}", getattr(parameters, name), *((0.0,) if name in _MAY_BE_ZERO else ()))
+  return parameters
+
+
+_MAY_BE_ZERO = ("minimum_gap", "time_headway", "least_desired_gap")
 
 
 def desired_gap(parameters: IDMParameters, speed: Array, approach: Array) -> Array:

@@ -92,6 +92,7 @@ class PaceCar:
   idm: IDMParameters = PAPER_IDM
 
   def __post_init__(self):
+    object.__setattr__(self, "idm", idm.checked(self.idm, PAPER_IDM))  # the dataclass is frozen
     sizes = {"num_lanes": 1, "vehicles_per_lane": 1}
     if self.scenario is not None:
       require_choice("scenario", self.scenario, SCENARIOS)

@@ -91,6 +91,7 @@ class Ring:
   idm: IDMParameters = FLOW_IDM
 
   def __post_init__(self):
+    object.__setattr__(self, "idm", idm.checked(self.idm, FLOW_IDM))  # the dataclass is frozen
     require_positive_integer("num_vehicles", self.num_vehicles)
     require_choice("control", self.control, ("acceleration", "idm"))
     for name in ("min_circumference", "max_circumference", "perturbation", "max_acceleration", "time_step"):
