@@ -1,13 +1,12 @@
 """Environments of one's own, by import path: `my_package.my_module:MyEnvironment`, a class or a function."""
 
 import dataclasses
-import importlib
 import inspect
 import json
 from collections.abc import Callable
-from typing import Any
 
 from gippo_jax.envs.base import Environment, UserCodeError
+from gippo_jax.importing import BrokenModuleError, NotThereError, import_object
 
 
 def load(path: str, **parameters: object) -> Environment:
@@ -42,22 +41,15 @@ def find(path: str) -> Callable[..., Environment]:
   Raises:
     UserCodeError, ValueError: as `load`.
   """
-  module_name, _, attribute = path.partition(":")
   try:
-    found: Any = importlib.import_module(module_name)
-  except ModuleNotFoundError as error:
-    if error.name and (module_name == error.name or module_name.startswith(f"{error.name}.")):
-      raise ValueError(
-        f"env.name: there is no module {error.name!r}, of {path!r}; allowed: MODULE:NAME that Python can import, from "
-        "the working directory or installed"
-      ) from None
-    raise UserCodeError(f"env.name: {path!r} raised {type(error).__name__}: {error}") from error
-  except Exception as error:  # whatever a user's module may raise
-    raise UserCodeError(f"env.name: {path!r} raised {type(error).__name__}: {error}") from error
-  for part in attribute.split("."):
-    if not hasattr(found, part):
-      raise ValueError(f"env.name: module {module_name!r} has no {attribute!r}; allowed: a class or function of it")
-    found = getattr(found, part)
+    found = import_object(path)
+  except NotThereError as error:
+    raise ValueError(
+      f"env.name: {error}, of {path!r}; allowed: MODULE:NAME that Python can import, from the working directory or "
+      "installed"
+    ) from None
+  except BrokenModuleError as error:
+    raise UserCodeError(f"env.name: {path!r} {error}") from error.__cause__
   if not callable(found):
     raise ValueError(f"env.name: {path!r} is a {type(found).__name__}; allowed: a class or function")
   return found

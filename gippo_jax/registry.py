@@ -9,13 +9,13 @@ It is brought in by importing that module: from Python, by `--plugin=MODULE`, or
 """
 
 import functools
-import importlib
 import importlib.metadata
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from gippo_jax.errors import UserError
+from gippo_jax.errors import UserCodeError, UserError
 from gippo_jax.fields import unknown_field
+from gippo_jax.importing import BrokenModuleError, NotThereError, import_module
 
 if TYPE_CHECKING:
   from gippo_jax.algorithms.base import Algorithm, Setup
@@ -99,18 +99,14 @@ def load(modules: Iterable[str]) -> None:
       continue
     _loaded.add(module)
     try:
-      importlib.import_module(module)
-    except UserError:
+      import_module(module)
+    except (NotThereError, BrokenModuleError) as error:
       _loaded.discard(module)
-      raise
-    except ModuleNotFoundError as error:
-      _loaded.discard(module)
-      if module.startswith(error.name or "\0"):
-        raise UserError(f"--plugin: there is no module {module!r}; allowed: one that Python can import") from None
-      raise _broken(module, error) from error
-    except Exception as error:  # whatever a user's module may raise
-      _loaded.discard(module)
-      raise _broken(module, error) from error
+      if isinstance(error, NotThereError):
+        raise UserError(f"--plugin: {module}: {error}; allowed: a module that Python can import") from None
+      if isinstance(error.__cause__, UserError):  # it registers what cannot be
+        raise error.__cause__ from None
+      raise UserCodeError(f"--plugin: {module} {error}") from error.__cause__
 
 
 def groups() -> dict[str, type]:
@@ -167,7 +163,3 @@ def _entry_points() -> tuple[str, ...]:
 
 def _owner_with_another_class(group: str, cls: type) -> str | None:
   return next((spec.name for spec in _specs.values() if spec.groups.get(group, cls) is not cls), None)
-
-
-def _broken(module: str, error: Exception) -> UserError:
-  return UserError(f"--plugin: {module} raised {type(error).__name__} while it was imported: {error}")

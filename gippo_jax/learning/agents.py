@@ -5,7 +5,6 @@ configuration's groups (their sizes and switches; the real numbers may be traced
 the built-in one, `my_package.nets:make` the import path of one's own.
 """
 
-import importlib
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
@@ -14,7 +13,8 @@ import jax.numpy as jnp
 
 from gippo_jax.config import ActorConfig, CriticConfig
 from gippo_jax.envs.base import PyTree
-from gippo_jax.errors import UserError
+from gippo_jax.errors import UserCodeError, UserError
+from gippo_jax.importing import BrokenModuleError, NotThereError, import_object
 from gippo_jax.learning import networks
 
 
@@ -74,19 +74,17 @@ def find_factory(name: str) -> Factory:
   """
   if name in _BUILT_IN:
     return _BUILT_IN[name]
-  module_name, colon, attribute = name.partition(":")
-  if not colon:
-    known = ", ".join(_BUILT_IN)
-    raise UserError(f"config.actor.network: {name!r} is not allowed; allowed: {known}, or my_package.nets:make")
+  wanted = f"allowed: {', '.join(_BUILT_IN)}, or the import path of a factory, my_package.nets:make"
+  if ":" not in name:
+    raise UserError(f"config.actor.network: {name!r} is not allowed; {wanted}")
   try:
-    module = importlib.import_module(module_name)
-  except ImportError as error:
-    raise UserError(f"config.actor.network: {name!r} cannot be imported: {error}; allowed: my_package.nets:make") from (
-      None if isinstance(error, ModuleNotFoundError) and module_name.startswith(error.name or "\0") else error
-    )
-  factory = getattr(module, attribute, None)
+    factory = import_object(name)
+  except NotThereError as error:
+    raise UserError(f"config.actor.network: {error}, of {name!r}; {wanted}") from None
+  except BrokenModuleError as error:
+    raise UserCodeError(f"config.actor.network: {name!r} {error}") from error.__cause__
   if not callable(factory):
-    raise UserError(f"config.actor.network: {module_name} has no function {attribute!r}; allowed: my_package.nets:make")
+    raise UserError(f"config.actor.network: {name!r} is a {type(factory).__name__}; {wanted}")
   return factory
 
 
