@@ -2,26 +2,50 @@
 
 import json
 import pathlib
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gippo_jax.experiments.tables.problems import ALGORITHM_LABELS, Family
+from gippo_jax import registry
+from gippo_jax.experiments.tables.problems import Family, label_of
 from gippo_jax.runs.statistics import bootstrap_interval
 
 Runs = dict[str, dict[str, pathlib.Path]]
 
-# Okabe and Ito's colours, told apart by colour-blind readers too, and line styles for those who print in grey.
+# Okabe and Ito's colours, told apart by colour-blind readers too, and dashes for those who print in grey: no two
+# algorithms have either in common.
 STYLES = {
   "lr": {"color": "#E69F00", "linestyle": ":"},
   "rp": {"color": "#56B4E9", "linestyle": "--"},
   "shac": {"color": "#0072B2", "linestyle": (0, (6, 2))},
   "ppo": {"color": "#009E73", "linestyle": "-."},
   "lrp": {"color": "#CC79A7", "linestyle": (0, (4, 1, 1, 1, 1, 1))},
-  "pe": {"color": "#D55E00", "linestyle": (0, (1, 2))},
+  "pe": {"color": "#8C2D04", "linestyle": (0, (8, 2, 2, 2))},
   "gippo": {"color": "#000000", "linestyle": "-"},
 }
+# Of algorithms that are not here, in the order in which they are drawn.
+_FURTHER = (
+  {"color": "#999999", "linestyle": (0, (2, 1))},
+  {"color": "#F0E442", "linestyle": (0, (10, 2))},
+  {"color": "#6A3D9A", "linestyle": (0, (5, 1, 1, 1))},
+  {"color": "#B15928", "linestyle": (0, (3, 3))},
+)
+
+
+def style_of(algorithm: str, others: Sequence[str] = ()) -> dict[str, Any]:
+  """Colour and dashes of an algorithm.
+
+  Args:
+    algorithm: its name.
+    others: all that are drawn beside it, in their order.
+  """
+  unknown = [name for name in others if name not in STYLES]
+  if algorithm in STYLES:
+    return STYLES[algorithm]
+  return _FURTHER[unknown.index(algorithm) % len(_FURTHER)] if algorithm in unknown else _FURTHER[0]
 
 
 class Curve:
@@ -54,7 +78,7 @@ def runs_of(family: Family, folder: pathlib.Path, metric: str) -> Runs:
   """Folders of the runs that have a metric, by problem and algorithm, in the table's order."""
   found: Runs = {}
   for problem in family.problems:
-    for algorithm in ALGORITHM_LABELS:
+    for algorithm in registry.algorithms():
       rows = folder / f"{problem}_{algorithm}" / "metrics.jsonl"
       if rows.exists() and f'"{metric}":' in rows.read_text().split("\n", 1)[0]:
         found.setdefault(problem, {})[algorithm] = rows.parent
@@ -76,7 +100,10 @@ def draw_learning_curves(family: Family, runs: Runs) -> Figure:
     curves = {algorithm: Curve(folder, "return") for algorithm, folder in runs[problem].items()}
     for algorithm, curve in curves.items():
       values = -curve.values if family.minimises else curve.values
-      _draw_mean(axis, curve.steps / 1000.0, values, algorithm)
+      style = style_of(algorithm, list(curves))
+      _draw_mean(axis, curve.steps / 1000.0, values, label_of(algorithm), style)
+      best = Curve(runs[problem][algorithm], "best_return").values[:, -1]
+      _draw_best(axis, curve.steps[-1] / 1000.0, -best if family.minimises else best, style)
     highest = max(np.nanmax(curve.values) for curve in curves.values())
     if family.minimises:
       axis.set_yscale("log")
@@ -86,7 +113,12 @@ def draw_learning_curves(family: Family, runs: Runs) -> Figure:
     axis.set_xlabel("thousand environment steps")
   label = "distance to the optimum (-return), lower is better" if family.minimises else "return"
   figure.supylabel(f"{label}\n(mean of the last 100 episodes)", fontsize="small")
-  _legend(figure, panels, "line: mean over the seeds; band: 95 % bootstrap interval of the mean")
+  _legend(
+    figure,
+    panels,
+    "line: mean over the seeds; band: 95 % bootstrap interval of the mean; mark at the end: mean of every seed's best "
+    "epoch, the number of the table",
+  )
   return figure
 
 
@@ -112,17 +144,26 @@ def draw_alpha(family: Family, runs: Runs) -> Figure:
   return figure
 
 
-def _draw_mean(axis: Axes, x: np.ndarray, values: np.ndarray, algorithm: str) -> None:
+def _draw_best(axis: Axes, x: float, best: np.ndarray, style: dict[str, Any]) -> None:
+  """The number of the table: a seed that fell back after its best epoch still has it."""
+  best = best[np.isfinite(best)]
+  if best.size:
+    axis.plot(
+      [1.03 * x], [best.mean()], marker="<", markersize=5, color=style["color"], linestyle="none", clip_on=False
+    )
+
+
+def _draw_mean(axis: Axes, x: np.ndarray, values: np.ndarray, label: str, style: dict[str, Any]) -> None:
   """Line and band, over the seeds that did not diverge, from where all of them have finished an episode."""
   values = values[np.isfinite(values[:, -1])]
   complete = np.isfinite(values).all(axis=0)
   if not len(values) or not complete.any():
     return
   x, values = x[complete], values[:, complete]
-  axis.plot(x, values.mean(axis=0), linewidth=1.4, label=ALGORITHM_LABELS[algorithm], **STYLES[algorithm])
+  axis.plot(x, values.mean(axis=0), linewidth=1.4, label=label, **style)
   interval = bootstrap_interval(values)
   if interval:
-    axis.fill_between(x, interval.low, interval.high, color=STYLES[algorithm]["color"], alpha=0.2, linewidth=0)
+    axis.fill_between(x, interval.low, interval.high, color=style["color"], alpha=0.2, linewidth=0)
 
 
 def _panels(family: Family, runs: Runs) -> tuple[Figure, dict[str, Axes]]:

@@ -19,12 +19,17 @@ def plot_learning_curve(rows: list[dict[str, Any]], title: str, path: pathlib.Pa
   """
   from matplotlib.figure import Figure  # without pyplot: no global state, no display
 
-  panels = [name for name in ("return", "alpha") if any(row.get(name) is not None for row in rows)]
-  figure = Figure(figsize=(5.2 * max(len(panels), 1), 3.6), layout="constrained")
-  axes = figure.subplots(1, max(len(panels), 1), squeeze=False)[0]
+  # A return is what one looks for: where no episode has finished, its place says so.
+  panels = ["return", *(name for name in ("alpha",) if any(row.get(name) is not None for row in rows))]
+  figure = Figure(figsize=(5.2 * len(panels), 3.6), layout="constrained")
+  axes = figure.subplots(1, len(panels), squeeze=False)[0]
   num_seeds = len({row["seed"] for row in rows})
   for axis, name in zip(axes, panels, strict=False):
     steps, values = _by_step(rows, name)
+    if not steps.size:
+      axis.text(0.5, 0.5, "no episode has finished", ha="center", va="center", transform=axis.transAxes)
+      axis.set_axis_off()
+      continue
     label, logarithmic = name, name == "alpha"
     if name == "return" and np.all(values < 0) and np.max(-values) > 100 * np.min(-values):
       values, label, logarithmic = -values, "-return (lower is better)", True

@@ -96,6 +96,8 @@ class Workdir:
       values = json.loads(self.config.read_text())
     except FileNotFoundError:
       return None
+    except NotADirectoryError:
+      raise UserError(f"--workdir: {self.path} cannot be written (a file); allowed: a folder you may write to") from None
     except (OSError, ValueError):
       values = None
     if not isinstance(values, dict):

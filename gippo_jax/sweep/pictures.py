@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 _MOST_PAIRS = 6
+_MOST_WRITTEN = 100  # cells whose values are readable
 
 
 class _Axis(NamedTuple):
@@ -83,7 +84,10 @@ def draw_heat_maps(results: dict[str, Any], path: pathlib.Path) -> None:
     y = _axis(down, [entry["values"][down] for entry in entries]) if down else _Axis("", np.zeros(len(scores)), [])
     columns_of, rows_of = np.unique(x.places), np.unique(y.places)
     if len(columns_of) * len(rows_of) <= 2 * len(scores):
-      image = panel.imshow(_cells(x, y, columns_of, rows_of, scores), origin="lower", aspect="auto", cmap="viridis")
+      cells = _cells(x, y, columns_of, rows_of, scores)
+      image = panel.imshow(cells, origin="lower", aspect="auto", cmap="viridis")
+      if cells.size <= _MOST_WRITTEN:
+        _write_values(panel, cells)
       panel.set_xticks(range(len(columns_of)), [_text_at(x, place) for place in columns_of])
       panel.set_yticks(range(len(rows_of)), [_text_at(y, place) for place in rows_of])
     else:
@@ -92,8 +96,20 @@ def draw_heat_maps(results: dict[str, Any], path: pathlib.Path) -> None:
       panel.set_yticks(*zip(*_ends(y), strict=True))
     panel.set_xlabel(x.name)
     panel.set_ylabel(y.name)
+    others = [name for name in names if name not in (across, down)]
+    panel.set_title(f"best over {', '.join(others)}" if others else "every setting", fontsize="small")
     figure.colorbar(image, ax=panel, label=label)
+  figure.suptitle(f"{label} of {len(scores)} settings", fontsize="medium")
   _save(figure, path)
+
+
+def _write_values(panel: Any, cells: np.ndarray) -> None:
+  """The score in every cell, dark on bright and bright on dark."""
+  middle = 0.5 * (np.nanmin(cells) + np.nanmax(cells))
+  for (row, column), score in np.ndenumerate(cells):
+    if np.isfinite(score):
+      color = "black" if score > middle else "white"
+      panel.text(column, row, f"{score:.3g}", ha="center", va="center", fontsize="x-small", color=color)
 
 
 def _ranked(results: dict[str, Any]) -> tuple[list[dict[str, Any]], np.ndarray, str]:

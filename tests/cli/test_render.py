@@ -51,7 +51,7 @@ def test_a_moving_picture_and_a_frame(run, trained, tmp_path):
   ("arguments", "words"),
   [
     (("--out=x.mp4",), "allowed: a name that ends in .html, .gif or .png"),
-    (("--seed=7",), "--seed: 7 is not in the run; allowed: 1 to 2"),
+    (("--seed=7",), "--seed: 7 is not in the run; allowed: 1, 2"),
     (("--workdir=/nowhere",), "/nowhere holds no run"),
     (("rubbish",), "'rubbish' is no flag"),
     (("--out=/proc/nosuch/x.html",), "cannot be written"),

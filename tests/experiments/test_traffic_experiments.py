@@ -42,7 +42,7 @@ def test_a_road_of_ones_own():
 
 def test_an_algorithm_brings_its_own_settings():
   config = parse(traffic.get_config("pace_car_2,rp")).config
-  assert (config.algorithm, config.actor.fixed_std, config.actor_gae_lambda) == ("rp", True, 1.0)
+  assert (config.algorithm, config.actor.fixed_std, config.rp.gae_lambda) == ("rp", True, 1.0)
   assert not parse(traffic.get_config("pace_car_2,lrp")).config.actor.fixed_std
 
 
