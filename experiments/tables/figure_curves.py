@@ -148,9 +148,7 @@ def _draw_best(axis: Axes, x: float, best: np.ndarray, style: dict[str, Any]) ->
   """The number of the table: a seed that fell back after its best epoch still has it."""
   best = best[np.isfinite(best)]
   if best.size:
-    axis.plot(
-      [1.03 * x], [best.mean()], marker="<", markersize=5, color=style["color"], linestyle="none", clip_on=False
-    )
+    axis.plot([1.03 * x], [best.mean()], marker="<", markersize=5, color=style["color"], linestyle="none")
 
 
 def _draw_mean(axis: Axes, x: np.ndarray, values: np.ndarray, label: str, style: dict[str, Any]) -> None:
