@@ -1,7 +1,7 @@
 """Differentiable environments behind one small contract; see `envs.base`."""
 
 import dataclasses
-from typing import Any
+from typing import Any, cast
 
 from gippo_jax.envs import adapters, imported
 from gippo_jax.envs.adapters import from_brax, from_gymnax, from_playground, to_brax
@@ -97,4 +97,4 @@ def make(name: str, **parameters: Any) -> Environment:
   for field in fields.values():
     if field.name not in parameters and field.default is dataclasses.MISSING:
       raise ValueError(f"env.{field.name}: missing; {name} needs it")
-  return constructor(**parameters)
+  return cast(Environment, constructor(**parameters))

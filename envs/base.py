@@ -12,8 +12,7 @@ from flax import struct
 PyTree: TypeAlias = Any
 
 
-@struct.dataclass
-class State:
+class State(struct.PyTreeNode):
   """What an environment returns from `reset` and `step`.
 
   Attributes:
@@ -47,10 +46,25 @@ class Environment(Protocol):
     gradient_advice: optional; parameters that would help where differentiating `step` fails, e.g. `env.iterations=1`.
   """
 
-  observation_size: int
-  action_size: int
-  episode_length: int
-  differentiable: bool
+  @property
+  def observation_size(self) -> int:
+    """Entries of an observation."""
+    ...
+
+  @property
+  def action_size(self) -> int:
+    """Entries of an action."""
+    ...
+
+  @property
+  def episode_length(self) -> int:
+    """Steps after which the time limit cuts an episode."""
+    ...
+
+  @property
+  def differentiable(self) -> bool:
+    """Whether `step` has a useful derivative."""
+    ...
 
   def reset(self, key: jax.Array) -> State:
     """Draws the start of an episode."""
@@ -83,7 +97,10 @@ class Renderable(Protocol):
     figure_size: width and height in inches that suit `draw`.
   """
 
-  figure_size: tuple[float, float]
+  @property
+  def figure_size(self) -> tuple[float, float]:
+    """Width and height in inches that suit `draw`."""
+    ...
 
   def page(self, trajectory: Trajectory, title: str) -> str:
     """An HTML page that plays the episode."""

@@ -4,6 +4,7 @@ import dataclasses
 import inspect
 import json
 from collections.abc import Callable
+from typing import cast
 
 from gippo_jax.envs.base import Environment, UserCodeError
 from gippo_jax.importing import BrokenModuleError, NotThereError, import_object
@@ -52,7 +53,7 @@ def find(path: str) -> Callable[..., Environment]:
     raise UserCodeError(f"env.name: {path!r} {error}") from error.__cause__
   if not callable(found):
     raise ValueError(f"env.name: {path!r} is a {type(found).__name__}; allowed: a class or function")
-  return found
+  return cast(Callable[..., Environment], found)
 
 
 def describe(env: Environment) -> dict[str, object]:

@@ -15,8 +15,7 @@ from gippo_jax.envs.base import Environment, State
 from gippo_jax.envs.border import Cast, check
 
 
-@struct.dataclass
-class TimedPhysics:
+class TimedPhysics(struct.PyTreeNode):
   """Inner physics with the number of steps taken in the episode."""
 
   inner: Any
@@ -71,8 +70,7 @@ def undo_failure(before: State, reached: State) -> tuple[State, jax.Array]:
   ), failed
 
 
-@struct.dataclass
-class EpisodeState:
+class EpisodeState(struct.PyTreeNode):
   """State of an environment that resets itself.
 
   Attributes:

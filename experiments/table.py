@@ -5,6 +5,9 @@ with the files of a single run. Pairs that are finished are not run again; an in
 every pair that the folder has.
 """
 
+# A ConfigDict's fields are of any type to a type checker.
+# pyright: reportAttributeAccessIssue=false, reportOptionalMemberAccess=false
+
 import csv
 import datetime
 import json
@@ -26,6 +29,7 @@ from gippo_jax.experiments.tables.progress import TableProgress
 from gippo_jax.experiments.tables.results import Cell, Results, cell_of, compare_with_paper, improvements
 from gippo_jax.parsing import Experiment, parse
 from gippo_jax.programs.devices import configure_jax
+from gippo_jax.runs.summary import Summary
 from gippo_jax.runs.workdir import Workdir, write_json, write_text
 
 _PRESET = flags.DEFINE_string(
@@ -100,7 +104,7 @@ def table_of(out: pathlib.Path) -> dict[str, Any] | None:
   return table if isinstance(table, dict) else None
 
 
-def train(pair: Pair, progress: TableProgress) -> dict[str, Any]:
+def train(pair: Pair, progress: TableProgress) -> Summary:
   """Trains a pair, or reads it when it is finished.
 
   Returns:

@@ -14,12 +14,14 @@ from flax import struct
 from gippo_jax import registry
 from gippo_jax.errors import UserError
 from gippo_jax.fields import (
+  Real,
   allowed_of,
   build,
   check_value,
   choice,
   fields_of,
   group,
+  group_of,
   integer,
   is_traced,
   real,
@@ -33,8 +35,7 @@ from gippo_jax.fields import (
 _ACTIVATIONS = ("elu", "tanh", "relu", "silu")
 
 
-@struct.dataclass
-class ActorConfig:
+class ActorConfig(struct.PyTreeNode):
   """Policy network."""
 
   network: str = text("mlp", "mlp, or the import path of a factory of one's own, my_package.nets:make")
@@ -42,31 +43,29 @@ class ActorConfig:
   activation: str = choice("elu", _ACTIVATIONS, "of the hidden layers")
   layer_norm: bool = switch(True, "LayerNorm behind every hidden layer")
   fixed_std: bool = switch(False, "the standard deviation is one learned vector, not a head of the network")
-  initial_log_std: float = real(0.0, "start of that vector; unused without fixed_std")
+  initial_log_std: Real = real(0.0, "start of that vector; unused without fixed_std")
 
 
-@struct.dataclass
-class CriticConfig:
+class CriticConfig(struct.PyTreeNode):
   """Value network and its regression."""
 
   units: tuple[int, ...] = sizes((32, 32), "widths of the hidden layers")
   activation: str = choice("elu", _ACTIVATIONS, "of the hidden layers")
   layer_norm: bool = switch(True, "LayerNorm behind every hidden layer")
-  learning_rate: float = real(1e-3, "Adam rate of the first epoch", minimum=0)
-  final_learning_rate: float = real(
+  learning_rate: Real = real(1e-3, "Adam rate of the first epoch", minimum=0)
+  final_learning_rate: Real = real(
     1e-5, "rate of the last epoch, reached linearly (plain PPO keeps the first)", minimum=0
   )
   num_iterations: int = integer(16, "passes over the window per epoch")
   num_minibatches: int = integer(4, "minibatches per pass")
-  target_decay: float = real(0.2, "target = target_decay * target + (1 - target_decay) * critic", minimum=0, maximum=1)
+  target_decay: Real = real(0.2, "target = target_decay * target + (1 - target_decay) * critic", minimum=0, maximum=1)
 
 
-@struct.dataclass
-class AdamConfig:
+class AdamConfig(struct.PyTreeNode):
   """Adam of the critic, the alpha step and the single-step algorithms."""
 
-  beta1: float = real(0.7, "decay of the first moment", minimum=0, below=1)
-  beta2: float = real(0.95, "decay of the second moment", minimum=0, below=1)
+  beta1: Real = real(0.7, "decay of the first moment", minimum=0, below=1)
+  beta2: Real = real(0.95, "decay of the second moment", minimum=0, below=1)
 
 
 @dataclasses.dataclass(frozen=True, init=False)
@@ -87,8 +86,8 @@ class Config:
   num_envs: int = integer(64, "environments stepped side by side")
   horizon: int = integer(1, "steps per environment and epoch; also the length of backpropagation through time")
   num_epochs: int = traced_integer(2000, "epochs of training; the end of linear schedules")
-  discount: float = real(0.99, "discount per step", above=0, maximum=1)
-  gae_lambda: float = real(0.95, "lambda of the advantages and of the critic's targets", minimum=0, maximum=1)
+  discount: Real = real(0.99, "discount per step", above=0, maximum=1)
+  gae_lambda: Real = real(0.95, "lambda of the advantages and of the critic's targets", minimum=0, maximum=1)
   normalize_observations: bool = switch(True, "running statistics of observations")
   normalize_values: bool = switch(True, "the critic predicts normalised returns")
   statistics_prior: str = choice(
@@ -98,7 +97,7 @@ class Config:
   )
   normalize_advantages: bool = switch(True, "advantages of policy losses are standardised over the window")
   clip_gradients: bool = switch(True, "clip by global norm")
-  max_gradient_norm: float = real(1.0, "largest global gradient norm", above=0)
+  max_gradient_norm: Real = real(1.0, "largest global gradient norm", above=0)
   rematerialize: bool = switch(False, "recompute steps in the backward pass to save memory (jax.checkpoint)")
   actor: ActorConfig = group(ActorConfig)
   critic: CriticConfig = group(CriticConfig)
@@ -109,8 +108,7 @@ class Config:
     spec = registry.find(values.get("algorithm", "gippo"))
     fields = common_fields()
     built: dict[str, object] = {
-      name: field.default_factory() if allowed_of(field) is None else field.default  # type: ignore[misc]
-      for name, field in fields.items()
+      name: group_of(field)() if allowed_of(field) is None else field.default for name, field in fields.items()
     }
     own = {name: cls() for name, cls in spec.groups.items()}
     for name, value in values.items():
@@ -118,7 +116,7 @@ class Config:
       if cls is None and name not in fields:
         raise registry.unknown_or_foreign(name, spec)
       if cls is None and allowed_of(fields[name]) is None:
-        cls = fields[name].default_factory  # type: ignore[assignment]
+        cls = group_of(fields[name])
       place[name] = check_value(fields[name], value, f"config.{name}") if cls is None else _group(cls, name, value)
     _set(self, built, own)
     check_together(self)
@@ -191,7 +189,7 @@ def _set(config: Config, common: Mapping[str, object], own: Mapping[str, object]
   return config
 
 
-def _flatten(config: Config) -> tuple[list[tuple[jax.tree_util.GetAttrKey, Any]], Any]:
+def _flatten(config: Config) -> tuple[list[tuple[Any, Any]], Any]:
   fields = common_fields()
   nodes = [(name, getattr(config, name)) for name, field in fields.items() if is_traced(field)]
   static = tuple(getattr(config, name) for name, field in fields.items() if not is_traced(field))
@@ -219,9 +217,9 @@ class RunConfig:
   seed: int = integer(1, "seed of the first run; further ones count up", minimum=0, maximum=2**32 - 1)
   num_seeds: int = integer(1, "seeds trained together in one compiled program")
   log_interval: int = integer(10, "every so many epochs a row of metrics is written")
-  checkpoint_seconds: float = real(30.0, "least time between checkpoints", minimum=0)
+  checkpoint_seconds: Real = real(30.0, "least time between checkpoints", minimum=0)
   gradient_probe: bool = switch(True, "refuse an environment whose rewards show no gradient at start-up")
-  tolerated_share: float = real(
+  tolerated_share: Real = real(
     0.2,
     "a seed is given up after 20 epochs in a row with a larger share of failed steps or of gradients not finite",
     minimum=0,

@@ -1,10 +1,9 @@
 """Fields of a configuration: what each takes, in words and as a check, and whether it is traced or static.
 
-A group of hyper-parameters is a `flax.struct.dataclass` whose fields are made here:
+A group of hyper-parameters is a `flax.struct.PyTreeNode` whose fields are made here:
 
-  @struct.dataclass
-  class MyConfig:
-    rate: float = real(1e-3, "step of the actor", minimum=0)
+  class MyConfig(struct.PyTreeNode):
+    rate: Real = real(1e-3, "step of the actor", minimum=0)
     num_passes: int = integer(4, "passes over the window", minimum=1)
 
 Fields made by `real` are pytree leaves, traced by `jit`: a sweep stacks them and `vmap`s. All others are part of the
@@ -15,11 +14,15 @@ import ast
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias, cast
 
+import jax
 from flax import struct
 
 from gippo_jax.errors import UserError
+
+# What a traced field holds: a number, as the user gave it; under `jit` an array.
+Real: TypeAlias = float | jax.Array
 
 # JAX's integers have 32 bits.
 LARGEST_INTEGER = 2**31 - 1
@@ -113,9 +116,17 @@ def _in_words(bound: float) -> str:
   return str(bound) if isinstance(bound, int) else f"{bound:g}"
 
 
-def real(default: float, doc: str, **bounds: float) -> Any:
-  """A traced real number; its bounds are `minimum`, `above`, `maximum`, `below`."""
-  return struct.field(default=default, metadata={"allowed": Allowed("real", doc=doc, **bounds)})
+def real(
+  default: float,
+  doc: str,
+  minimum: float | None = None,
+  above: float | None = None,
+  maximum: float | None = None,
+  below: float | None = None,
+) -> Any:
+  """A traced real number within its bounds; `above` and `below` are not among the values."""
+  allowed = Allowed("real", minimum, above, maximum, below, doc=doc)
+  return struct.field(default=default, metadata={"allowed": allowed})
 
 
 def _static(default: object, allowed: Allowed) -> Any:
@@ -171,6 +182,11 @@ def fields_of(cls: type) -> dict[str, dataclasses.Field[Any]]:
 def allowed_of(field: dataclasses.Field[Any]) -> Allowed | None:
   """What a field takes; `None` for a group."""
   return field.metadata.get("allowed")
+
+
+def group_of(field: dataclasses.Field[Any]) -> type:
+  """The class of a field that is a group."""
+  return cast(type, field.default_factory)
 
 
 def is_traced(field: dataclasses.Field[Any]) -> bool:

@@ -47,7 +47,7 @@ class Experiment(NamedTuple):
     return {**values, **own, **plain(self.run), "env": dict(self.env)}
 
 
-def default_config() -> ConfigDict:
+def default_config() -> Any:  # a ConfigDict, of whose attributes a type checker knows nothing
   """All fields with their defaults, to be changed by a configuration file; `env.name` is still to be set.
 
   The groups of all algorithms are there, so that one file can serve several of them; those of the algorithm that is
@@ -58,7 +58,7 @@ def default_config() -> ConfigDict:
   own = {name: plain(cls()) for name, cls in registry.groups().items()}
   config = ConfigDict({**values, **own, **plain(RunConfig()), "env": {"name": ""}})
   config.lock()
-  config.env.unlock()
+  config["env"].unlock()  # pyright: ignore[reportAttributeAccessIssue, reportOptionalMemberAccess]
   return config
 
 

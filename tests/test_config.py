@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from gippo_jax import registry
 from gippo_jax.config import Config, RunConfig, traced
 from gippo_jax.errors import UserCodeError, UserError
-from gippo_jax.fields import Allowed, real
+from gippo_jax.fields import Allowed, Real, real
 from gippo_jax.parsing import Experiment, allowed_values, default_config, parse
 from gippo_jax.registry import AlgorithmSpec, register
 from tests.configs import ALGORITHMS
@@ -119,11 +119,10 @@ def test_any_text_of_the_command_line_is_read_or_refused(text, kind):
     assert allowed.check(allowed.read(text)) == allowed.read(text)
 
 
-@struct.dataclass
-class MineConfig:
+class MineConfig(struct.PyTreeNode):
   """The hyper-parameters of an algorithm that is not ours."""
 
-  strength: float = real(0.5, "of something", above=0)
+  strength: Real = real(0.5, "of something", above=0)
 
 
 @pytest.fixture

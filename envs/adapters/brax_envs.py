@@ -84,7 +84,9 @@ def make_brax(name: str, episode_length: int = 1000, **parameters: Any) -> Simul
     env = registry.get_environment(name, **parameters)
   if iterations is not None:
     require_positive_integer("iterations", iterations)
-    env.sys = env.sys.tree_replace({"opt.iterations": iterations})
+    # Every environment of Brax's registry has its system.
+    system = getattr(env, "sys")  # noqa: B009
+    setattr(env, "sys", system.tree_replace({"opt.iterations": iterations}))  # noqa: B010
   return from_brax(env, episode_length, f"brax:{name}")
 
 

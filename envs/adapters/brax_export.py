@@ -23,10 +23,14 @@ class BraxEnvironment(brax_envs.Env):
     """Advances one step."""
     # Brax's automatic reset replaces `pipeline_state` and `obs` alone: nothing else may be carried.
     zero = jnp.zeros_like(state.reward)
-    before = State(physics=state.pipeline_state, obs=state.obs, reward=zero, terminated=zero, truncated=zero)
+    before = State(
+      physics=state.pipeline_state, obs=jnp.asarray(state.obs), reward=zero, terminated=zero, truncated=zero
+    )
     after = _to_brax_state(self.env.step(before, action))
     # Wrappers keep their own entries in `info`.
-    return after.replace(metrics=state.metrics, info={**state.info, **after.info})
+    return after.replace(  # pyright: ignore[reportAttributeAccessIssue]
+      metrics=state.metrics, info={**state.info, **after.info}
+    )
 
   @property
   def observation_size(self) -> int:

@@ -110,8 +110,8 @@ class Articulated:
 def uniform_start(key: Array, q: np.ndarray, q_range: np.ndarray, qd_range: np.ndarray) -> tuple[Array, Array]:
   """Positions around `q` and velocities around 0, each uniform within plus and minus its range."""
   noise = jax.random.uniform(key, (q.size + qd_range.size,), minval=-1.0, maxval=1.0)
-  q, q_range, qd_range = (jnp.asarray(values, noise.dtype) for values in (q, q_range, qd_range))
-  return q + q_range * noise[: q.size], qd_range * noise[q.size :]
+  center, spread, speeds = (jnp.asarray(values, noise.dtype) for values in (q, q_range, qd_range))
+  return center + spread * noise[: q.size], speeds * noise[q.size :]
 
 
 def height_reward(height: Array, fallen: float, tolerance: float, highest: float) -> Array:

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 
 from gippo_jax.envs.base import State, Trajectory, require_positive_integer, require_positive_real
+from gippo_jax.envs.physics.swing_up import CONTROL_STEP, swing_up_reward
 
 GRAVITY = 9.81
-CONTROL_STEP = 1.0 / 60.0
 
 
 class CartpolePhysics(NamedTuple):
@@ -19,19 +19,6 @@ class CartpolePhysics(NamedTuple):
   angle: jax.Array
   velocity: jax.Array
   angular_velocity: jax.Array
-
-
-def wrap_angle(angle: jax.Array) -> jax.Array:
-  """The same angle within [-pi, pi]; its derivative is 1 everywhere."""
-  turns = jnp.round(jax.lax.stop_gradient(angle) / (2.0 * jnp.pi))
-  return angle - 2.0 * jnp.pi * turns
-
-
-def swing_up_reward(
-  position: jax.Array, angle: jax.Array, velocity: jax.Array, angular_velocity: jax.Array
-) -> jax.Array:
-  """`-(angle^2 + 0.1 angular_velocity^2 + 0.05 position^2 + 0.1 velocity^2)`, the angle wrapped (Xu et al. 2022)."""
-  return -(wrap_angle(angle) ** 2 + 0.1 * angular_velocity**2 + 0.05 * position**2 + 0.1 * velocity**2)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,17 +1,20 @@
 """Pictures of the closed-form cart-pole."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gippo_jax.envs.base import Trajectory
-from gippo_jax.envs.physics.cartpole import CONTROL_STEP, Cartpole, wrap_angle
+from gippo_jax.envs.physics.swing_up import CONTROL_STEP, wrap_angle
 from gippo_jax.envs.viewer import Scene, reward_curve, rounded
+
+if TYPE_CHECKING:
+  from gippo_jax.envs.physics.cartpole import Cartpole
 
 _CART, _POLE = "#0072B2", "#D55E00"
 
 
-def scene(env: Cartpole, trajectory: Trajectory, title: str) -> Scene:
+def scene(env: "Cartpole", trajectory: Trajectory, title: str) -> Scene:
   """What the page needs; lengths in m, angles in rad.
 
   Args:
@@ -43,7 +46,7 @@ def scene(env: Cartpole, trajectory: Trajectory, title: str) -> Scene:
   }
 
 
-def draw(env: Cartpole, axes: Any, trajectory: Trajectory, step: int) -> None:
+def draw(env: "Cartpole", axes: Any, trajectory: Trajectory, step: int) -> None:
   """Draws one state; the rail stands still.
 
   Args:

@@ -42,8 +42,7 @@ class Model:
   positional_gear: tuple[float, ...] | None = None
 
 
-@struct.dataclass
-class Coordinates:
+class Coordinates(struct.PyTreeNode):
   """What `generalized` and `mjx` carry from step to step.
 
   Attributes:
@@ -182,16 +181,16 @@ def _configure(model, backend):
   if backend == "mjx":
     # A single iteration needs no `while_loop`, which has no reverse mode. The rest is Brax's own choice for mjx.
     changes |= {
-      "opt.solver": mujoco.mjtSolver.mjSOL_NEWTON,
-      "opt.disableflags": mujoco.mjtDisableBit.mjDSBL_EULERDAMP,
+      "opt.solver": mujoco.mjtSolver.mjSOL_NEWTON,  # pyright: ignore[reportAttributeAccessIssue]
+      "opt.disableflags": mujoco.mjtDisableBit.mjDSBL_EULERDAMP,  # pyright: ignore[reportAttributeAccessIssue]
       "opt.iterations": 1,
       "opt.ls_iterations": 4,
     }
   system = system.tree_replace(changes)
-  largest_control = system.actuator.ctrl_range[:, 1]
+  largest_control = system.actuator.ctrl_range[:, 1]  # pyright: ignore[reportAttributeAccessIssue]
   # Actions arrive clipped; clipping them again would halve the derivative at exactly -1 and 1.
-  unlimited = jnp.full_like(system.actuator.ctrl_range, jnp.inf) * jnp.array([-1.0, 1.0])
-  actuators = system.actuator.replace(ctrl_range=unlimited)
+  unlimited = jnp.full_like(system.actuator.ctrl_range, jnp.inf) * jnp.array([-1.0, 1.0])  # pyright: ignore[reportAttributeAccessIssue]
+  actuators = system.actuator.replace(ctrl_range=unlimited)  # pyright: ignore[reportAttributeAccessIssue]
   gear = {"spring": model.spring_gear, "positional": model.positional_gear}.get(backend)
   if gear is not None:
     actuators = actuators.replace(gear=jnp.asarray(gear, unlimited.dtype))

@@ -35,7 +35,7 @@ def page(engine: Engine, trajectory: Trajectory, title: str) -> str:
   ]
   # The viewer's time between frames is the system's time step.
   shown = engine.system.tree_replace({"opt.timestep": CONTROL_STEP * stride})
-  body = brax_html.render(shown, frames)
+  body = brax_html.render(shown, frames)  # pyright: ignore[reportArgumentType]
   heading = html.escape(f"{title}: {steps} steps of {CONTROL_STEP:.4f} s, return {np.sum(trajectory.rewards):.1f}")
   return body.replace("<title>Brax visualizer</title>", f'<meta charset="utf-8"><title>{heading}</title>').replace(
     "<body>", f'<body><p style="font-family: sans-serif; margin: 8px">{heading}</p>', 1
@@ -89,7 +89,8 @@ _CORNERS = ((-1, -1), (-1, 1), (1, 1), (1, -1))
 
 def _link_poses(engine: Engine, trajectory: Trajectory, frames: slice) -> tuple[np.ndarray, np.ndarray]:
   poses = jax.jit(jax.vmap(engine.link_poses))(trajectory.states.physics.q[frames])
-  return tuple(np.asarray(leaf, float) for leaf in poses)
+  positions, rotations = poses
+  return np.asarray(positions, float), np.asarray(rotations, float)
 
 
 def _rotate(quaternion: np.ndarray, vector: np.ndarray) -> np.ndarray:

@@ -21,8 +21,7 @@ from gippo_jax.envs.traffic.limits import at_least
 Array = jax.Array
 
 
-@struct.dataclass
-class IDMParameters:
+class IDMParameters(struct.PyTreeNode):
   """Parameters of the model; all but the exponent may be traced.
 
   Attributes:

@@ -25,7 +25,6 @@ SCENARIOS = {"a": (1, 1), "b": (2, 2), "c": (3, 3), "d": (4, 4), "e": (10, 1)}
 PAPER_IDM = IDMParameters(
   max_acceleration=35.0, comfortable_deceleration=25.0, target_speed=20.0, minimum_gap=1.5, time_headway=0.4
 )
-TARGET_SPEED = 10.0
 START_SPACING = 10.0
 START_LEAD = 50.0
 COLLISION_DISTANCE = 2.5
@@ -33,8 +32,7 @@ LARGEST_DISTANCE = 100.0
 FAILURE_REWARD = -1.0
 
 
-@struct.dataclass
-class PaceCarPhysics:
+class PaceCarPhysics(struct.PyTreeNode):
   """Inner state.
 
   Attributes:
@@ -83,8 +81,9 @@ class PaceCar:
   """
 
   scenario: str | None = None
-  num_lanes: int | None = None
-  vehicles_per_lane: int | None = None
+  # None stands for the scenario's.
+  num_lanes: int = None  # pyright: ignore[reportAssignmentType]
+  vehicles_per_lane: int = None  # pyright: ignore[reportAssignmentType]
   lane_membership: str = "hard"
   lane_softness: float = 0.75
   episode_length: int = 1000
@@ -174,7 +173,7 @@ class PaceCar:
       *(failure.astype(dtype) for failure in failures),
       replaced_actions=physics.replaced_actions + replaced,
     )
-    error = at_most(jnp.mean(jnp.abs(speed - TARGET_SPEED)) / TARGET_SPEED, 1.0)
+    error = at_most(jnp.mean(jnp.abs(speed - road.TARGET_SPEED)) / road.TARGET_SPEED, 1.0)
     return state.replace(
       physics=physics,
       obs=self.observe(physics),

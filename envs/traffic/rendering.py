@@ -1,14 +1,18 @@
 """Pictures of traffic: a scene in plain data, played by `envs.viewer` or drawn frame by frame."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from gippo_jax.envs.base import Trajectory
 from gippo_jax.envs.traffic import idm, road
-from gippo_jax.envs.traffic.pace_car import TARGET_SPEED, PaceCar
-from gippo_jax.envs.traffic.ring import VEHICLE_LENGTH, Ring
+from gippo_jax.envs.traffic.road import TARGET_SPEED, VEHICLE_LENGTH
 from gippo_jax.envs.viewer import Scene, reward_curve, rounded
+
+if TYPE_CHECKING:
+  from gippo_jax.envs.traffic.pace_car import PaceCar
+  from gippo_jax.envs.traffic.ring import Ring
 
 _CONTROLLED, _OTHERS = "#D55E00", "#0072B2"
 _FAILURES = ("collision", "out_of_lane", "too_far", "behind")
@@ -16,7 +20,7 @@ _CAR_LENGTH = 5.0
 _CAR_WIDTH = 2.0
 
 
-def pace_car_scene(env: PaceCar, trajectory: Trajectory, title: str) -> Scene:
+def pace_car_scene(env: "PaceCar", trajectory: Trajectory, title: str) -> Scene:
   """What a picture of a pace car's episode needs; lengths in m, speeds in m/s, angles in rad.
 
   Args:
@@ -68,7 +72,7 @@ def pace_car_scene(env: PaceCar, trajectory: Trajectory, title: str) -> Scene:
   }
 
 
-def ring_scene(env: Ring, trajectory: Trajectory, title: str) -> Scene:
+def ring_scene(env: "Ring", trajectory: Trajectory, title: str) -> Scene:
   """What a picture of an episode on the ring needs; lengths in m, speeds in m/s, angles in rad.
 
   Args:
@@ -80,7 +84,7 @@ def ring_scene(env: Ring, trajectory: Trajectory, title: str) -> Scene:
   circumference = float(physics.circumference[0])
   radius = circumference / (2.0 * np.pi)
   angle = physics.position / radius
-  target = float(idm.equilibrium_speed(env.idm, circumference / env.num_vehicles - VEHICLE_LENGTH))
+  target = float(idm.equilibrium_speed(env.idm, jnp.asarray(circumference / env.num_vehicles - VEHICLE_LENGTH)))
   return {
     "title": title,
     "subtitle": _subtitle(trajectory, env.time_step, "collision" if physics.collision[-1] > 0 else ""),

@@ -18,10 +18,10 @@ from gippo_jax.envs.base import State, Trajectory, require_choice, require_posit
 from gippo_jax.envs.traffic import idm
 from gippo_jax.envs.traffic.idm import IDMParameters
 from gippo_jax.envs.traffic.limits import at_least, usable_action
+from gippo_jax.envs.traffic.road import VEHICLE_LENGTH
 
 Array = jax.Array
 
-VEHICLE_LENGTH = 5.0
 LEAST_GAP = 1e-3
 # Flow's driver model; its desired gap never falls below the gap at rest.
 FLOW_IDM = IDMParameters(
@@ -38,8 +38,7 @@ SPEED_WEIGHT = 4.0 / 20.0
 ACTION_WEIGHT = 4.0
 
 
-@struct.dataclass
-class RingPhysics:
+class RingPhysics(struct.PyTreeNode):
   """Inner state.
 
   Attributes:

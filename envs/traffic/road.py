@@ -15,6 +15,7 @@ Array = jax.Array
 LANE_WIDTH = 4.0
 LANE_LENGTH = 1e6
 VEHICLE_LENGTH = 5.0
+TARGET_SPEED = 10.0  # that the pace car is to keep all vehicles at, m/s
 # Without a leader a driver sees this gap; the interaction it makes is below 1e-8 m/s^2. A finite number keeps the
 # arithmetic, and its derivative, free of infinities.
 FREE_GAP = 1e6

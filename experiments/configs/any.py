@@ -1,5 +1,8 @@
 """Defaults for an environment of one's own: `any:gippo`, `any:ppo`, ...; the environment is `--config.env.name`."""
 
+# A ConfigDict's fields are of any type to a type checker.
+# pyright: reportAttributeAccessIssue=false, reportOptionalMemberAccess=false
+
 from ml_collections import ConfigDict
 
 from gippo_jax.parsing import default_config

@@ -4,6 +4,9 @@ The numbers are those of the paper's runs (De Jong and Ackley in 1 and 64 dimens
 take the ones of the nearest dimension.
 """
 
+# A ConfigDict's fields are of any type to a type checker.
+# pyright: reportAttributeAccessIssue=false, reportOptionalMemberAccess=false
+
 import re
 
 from ml_collections import ConfigDict

@@ -5,6 +5,9 @@ and humanoid take Ant's settings. A second or third word names the algorithm, GI
 an algorithm (SHAC and PE have one learned log standard deviation, starting at -1) follow it.
 """
 
+# A ConfigDict's fields are of any type to a type checker.
+# pyright: reportAttributeAccessIssue=false, reportOptionalMemberAccess=false
+
 from ml_collections import ConfigDict
 
 from gippo_jax import registry

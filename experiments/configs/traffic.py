@@ -7,6 +7,9 @@ too. An algorithm may follow after a comma, `traffic.py:pace_car_2,rp`: then its
 for RP, whose runs were plain SHAC, means a standard deviation that does not depend on the state.
 """
 
+# A ConfigDict's fields are of any type to a type checker.
+# pyright: reportAttributeAccessIssue=false, reportOptionalMemberAccess=false
+
 import re
 
 from ml_collections import ConfigDict

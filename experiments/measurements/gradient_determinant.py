@@ -4,6 +4,9 @@ Training with alpha fixed and without the PPO step, as in the paper's comparison
 onto the alpha-policy alone.
 """
 
+# A ConfigDict's fields are of any type to a type checker.
+# pyright: reportAttributeAccessIssue=false, reportOptionalMemberAccess=false
+
 from typing import Any
 
 import jax

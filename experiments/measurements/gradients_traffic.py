@@ -16,7 +16,7 @@ from rich.table import Table
 
 from gippo_jax import envs
 from gippo_jax.envs.traffic import PaceCar, road
-from gippo_jax.envs.traffic.pace_car import SCENARIOS, TARGET_SPEED
+from gippo_jax.envs.traffic.pace_car import SCENARIOS
 from gippo_jax.experiments.measurements.gradient_quality import Quality, measure_quality
 from gippo_jax.experiments.tables.documents import markdown_table, replace_block
 from gippo_jax.runs.workdir import write_json
@@ -46,7 +46,7 @@ def moving_state(env: PaceCar, key: jax.Array) -> envs.State:
     x=jnp.max(physics.x) + lead, y=physics.pace_car.y + lateral, heading=heading, speed=speed
   )
   physics = physics.replace(
-    speed=jnp.full_like(physics.speed, TARGET_SPEED), pace_car=car, lane=road.lane_of(car.x, car.y, env.num_lanes)
+    speed=jnp.full_like(physics.speed, road.TARGET_SPEED), pace_car=car, lane=road.lane_of(car.x, car.y, env.num_lanes)
   )
   return state.replace(physics=physics, obs=env.observe(physics))
 
@@ -55,7 +55,7 @@ def measure_traffic(horizons: Sequence[int], num_states: int, num_draws: int) ->
   """One row for each scenario of the pace car and each horizon."""
   rows = []
   for scenario in SCENARIOS:
-    env = envs.make("pace_car", scenario=scenario)
+    env = PaceCar(scenario=scenario)
     state_key, action_key, noise_key = jax.random.split(jax.random.key(0), 3)
     states = jax.jit(jax.vmap(lambda key, env=env: moving_state(env, key)))(jax.random.split(state_key, num_states))
     for horizon in horizons:

@@ -4,6 +4,9 @@ Every row is one compiled chunk of GI-PPO, timed after a first one: milliseconds
 memory of the program. Nothing else should run on the machine.
 """
 
+# A ConfigDict's fields are of any type to a type checker.
+# pyright: reportAttributeAccessIssue=false, reportOptionalMemberAccess=false
+
 import pathlib
 import time
 from collections.abc import Iterator, Sequence
@@ -100,6 +103,7 @@ def measure(point: Point) -> dict[str, Any]:
     members = make_members(env, config, point.num_members, point.num_epochs, devices=devices)
   states = members.init(list(range(1, point.num_members + 1)))
   members.compile(states)
+  seconds = 0.0
   for _ in range(2):
     begin = time.monotonic()
     states, pending = members.launch(states, point.num_epochs)

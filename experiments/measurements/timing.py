@@ -34,6 +34,7 @@ def seconds_per_call(calls: Sequence[Callable[[], Any]]) -> list[float]:
   """
 
   def timing(call, repetitions):
+    result = None
     begin = time.perf_counter()
     for _ in range(repetitions):
       result = call()

@@ -59,8 +59,8 @@ def prepare(scenario: str, num_envs: int, horizon: int) -> tuple[Any, Any, Any, 
     return rollout(batch, state, actions)
 
   gradient = jax.value_and_grad(forward, has_aux=True)
-  programs = [jax.jit(function).lower(actions, state) for function in (forward, gradient)]
-  return *programs, state, actions
+  lowered = [jax.jit(function).lower(actions, state) for function in (forward, gradient)]
+  return lowered[0], lowered[1], state, actions
 
 
 def measure(scenario: str) -> dict[str, Any]:

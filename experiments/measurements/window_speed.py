@@ -1,5 +1,8 @@
 """Speed, compilation and memory of the programs that roll out a window of a physics problem."""
 
+# A ConfigDict's fields are of any type to a type checker.
+# pyright: reportAttributeAccessIssue=false, reportOptionalMemberAccess=false
+
 import functools
 import time
 from typing import Any

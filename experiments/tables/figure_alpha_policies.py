@@ -69,7 +69,8 @@ def _draw(upper: Axes, lower: Axes, name, title, mean, std, alphas) -> None:
     if alpha:
       lower.plot(actions, jacobian, color=color, linewidth=1.3, linestyle="-" if valid else (0, (2, 1)))
       lower.fill_between(actions, jacobian, 0.0, where=jacobian <= 0.0, color=color, alpha=0.3, linewidth=0)
-  height = 1.7 * max(line.get_ydata()[np.isfinite(line.get_ydata())].max() for line in upper.lines[:3])
+  drawn = [np.asarray(line.get_ydata(), float) for line in upper.lines[:3]]
+  height = 1.7 * max(values[np.isfinite(values)].max() for values in drawn)
   upper.set_ylim(0.0, height)
   upper.set_xlim(actions[0], actions[-1])
   upper.set_title(f"{title}, policy N({mean:g}, {std:g}²)")

@@ -1,5 +1,8 @@
 """The problems of the paper's tables, family by family, with the numbers it prints and what the authors' code costs."""
 
+# A ConfigDict's fields are of any type to a type checker.
+# pyright: reportAttributeAccessIssue=false, reportOptionalMemberAccess=false
+
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 

@@ -11,12 +11,13 @@ from gippo_jax.runs.statistics import (
   interquartile_mean,
   mean_probability_of_improvement,
 )
+from gippo_jax.runs.summary import Summary
 
 Cell = dict[str, Any]
 Results = dict[str, dict[str, Cell]]
 
 
-def cell_of(summary: dict[str, Any], paper: float | None) -> Cell:
+def cell_of(summary: Summary, paper: float | None) -> Cell:
   """One (problem, algorithm) pair.
 
   A seed that diverged, or never had a finite score, is listed in `diverged` and left out of every mean.
@@ -60,7 +61,7 @@ def scores_of(cell: Cell) -> np.ndarray:
 def winner_of(cells: dict[str, Cell], field: str = "mean") -> str | None:
   """The algorithm with the largest `field` in a row; `None` for a row without numbers."""
   known = {name: cell[field] for name, cell in cells.items() if cell[field] is not None}
-  return max(known, key=known.get) if known else None
+  return max(known, key=lambda name: known[name]) if known else None
 
 
 def compare_with_paper(family: Family, results: Results) -> dict[str, dict[str, Any]]:
@@ -98,7 +99,9 @@ def improvements(results: Results, algorithm: str = "gippo") -> dict[str, dict[s
     ]
     rows = [row for row in rows if row[0].size and row[1].size]
     if rows:
-      probability, interval = mean_probability_of_improvement(*zip(*rows, strict=True))
+      probability, interval = mean_probability_of_improvement(
+        [ours for ours, _ in rows], [theirs for _, theirs in rows]
+      )
       compared[other] = {
         "probability": probability,
         "interval": list(interval) if interval else None,

@@ -6,27 +6,24 @@ from flax import struct
 
 from gippo_jax.config import Config
 from gippo_jax.errors import UserError
-from gippo_jax.fields import integer, real
+from gippo_jax.fields import Real, integer, real
 from gippo_jax.learning.normalization import RunningStatistics, init_statistics
 
 
-@struct.dataclass
-class AlphaConfig:
+class AlphaConfig(struct.PyTreeNode):
   """GI-PPO's alpha-policy and the adaptation of alpha."""
 
-  initial: float = real(1e-5, "alpha of the first epoch: step of the actions along the gradient", above=0)
-  maximum: float = real(1.0, "largest alpha", above=0)
-  update_factor: float = real(
-    1.1, "alpha is multiplied or divided by this once an epoch (beta in the paper)", minimum=1
-  )
-  determinant_interval: float = real(
+  initial: Real = real(1e-5, "alpha of the first epoch: step of the actions along the gradient", above=0)
+  maximum: Real = real(1.0, "largest alpha", above=0)
+  update_factor: Real = real(1.1, "alpha is multiplied or divided by this once an epoch (beta in the paper)", minimum=1)
+  determinant_interval: Real = real(
     0.4, "allowed distance from 1 of the estimated det(I + alpha Hessian) (delta_det in the paper)", minimum=0
   )
-  max_out_of_range_ratio: float = real(
+  max_out_of_range_ratio: Real = real(
     0.5, "tolerated share of ratios outside the clip range (delta_oorr in the paper)", minimum=0, maximum=1
   )
-  learning_rate: float = real(1e-3, "Adam rate of the regression onto the moved actions", minimum=0)
-  min_learning_rate: float = real(1e-5, "the rate does not fall below this after failures", minimum=0)
+  learning_rate: Real = real(1e-3, "Adam rate of the regression onto the moved actions", minimum=0)
+  min_learning_rate: Real = real(1e-5, "the rate does not fall below this after failures", minimum=0)
   num_steps: int = integer(16, "full-batch gradient steps of that regression per epoch")
 
 
@@ -43,8 +40,7 @@ def check_alpha(config: Config) -> None:
     )
 
 
-@struct.dataclass
-class AlphaState:
+class AlphaState(struct.PyTreeNode):
   """What adaptation carries from epoch to epoch.
 
   Attributes:
@@ -56,8 +52,7 @@ class AlphaState:
   performance: RunningStatistics
 
 
-@struct.dataclass
-class AlphaEvidence:
+class AlphaEvidence(struct.PyTreeNode):
   """What an epoch tells about its alpha; all scalars.
 
   Attributes:

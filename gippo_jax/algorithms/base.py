@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from gippo_jax.config import Config
 from gippo_jax.envs.base import PyTree
 from gippo_jax.envs.wrappers import EpisodeState
+from gippo_jax.fields import Real
 from gippo_jax.learning import rollout
 from gippo_jax.learning.advantages import standardize
 from gippo_jax.learning.critic import fit_critic
@@ -107,7 +108,7 @@ def end_epoch(
   window: Window,
   actor: PyTree,
   algorithm: PyTree,
-  critic_rate: jax.Array,
+  critic_rate: Real,
 ) -> tuple[TrainingState, Metrics]:
   """Fits the critic and gathers the next state.
 

@@ -11,7 +11,7 @@ from jax.flatten_util import ravel_pytree
 from gippo_jax.algorithms.base import Metrics, environment_major, policy_advantage
 from gippo_jax.config import Config, check_divides
 from gippo_jax.envs.base import PyTree
-from gippo_jax.fields import choice, integer, real, switch
+from gippo_jax.fields import Real, choice, integer, real, switch
 from gippo_jax.learning import gaussian
 from gippo_jax.learning.optimization import (
   Attempt,
@@ -33,26 +33,25 @@ _SMALLEST_RATE = 1e-6
 _LARGEST_RATE = 1e-2
 
 
-@struct.dataclass
-class PPOConfig:
+class PPOConfig(struct.PyTreeNode):
   """Clipped surrogate, for PPO and inside GI-PPO."""
 
-  learning_rate: float = real(1e-4, "Adam rate; of the first minibatch with rate_schedule=adaptive_kl", minimum=0)
+  learning_rate: Real = real(1e-4, "Adam rate; of the first minibatch with rate_schedule=adaptive_kl", minimum=0)
   rate_schedule: str = choice(
     "constant", ("constant", "adaptive_kl"), "whether the rate follows the divergence of the policy's steps"
   )
-  kl_threshold: float = real(
+  kl_threshold: Real = real(
     0.008, "adaptive_kl: the rate falls by 1.5 above twice this divergence, and rises by 1.5 below half of it", above=0
   )
-  min_learning_rate: float = real(1e-5, "the rate does not fall below this after failures", minimum=0)
+  min_learning_rate: Real = real(1e-5, "the rate does not fall below this after failures", minimum=0)
   compound_retries: bool = switch(
     True, "each retry divides the rate again; if not, every retry runs at learning_rate / retry.rate_divisor"
   )
-  clip_range: float = real(0.2, "ratios are clipped to 1 +- clip_range", above=0, maximum=1)
+  clip_range: Real = real(0.2, "ratios are clipped to 1 +- clip_range", above=0, maximum=1)
   minibatch_size: int = integer(64, "samples per minibatch; divides num_envs * horizon")
   num_passes: int = integer(5, "passes over the window per epoch")
-  beta1: float = real(0.9, "decay of the first moment", minimum=0, below=1)
-  beta2: float = real(0.999, "decay of the second moment", minimum=0, below=1)
+  beta1: Real = real(0.9, "decay of the first moment", minimum=0, below=1)
+  beta2: Real = real(0.999, "decay of the second moment", minimum=0, below=1)
 
 
 # The groups of every algorithm that ends with the surrogate.
@@ -68,8 +67,7 @@ def check_surrogate(config: Config) -> None:
   check_divides("ppo.minibatch_size", config.ppo.minibatch_size, config.num_envs * config.horizon)
 
 
-@struct.dataclass
-class SurrogateState:
+class SurrogateState(struct.PyTreeNode):
   """What the clipped surrogate keeps from epoch to epoch.
 
   Attributes:

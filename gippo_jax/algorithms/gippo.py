@@ -55,8 +55,7 @@ _LARGEST_LOG_RATIO = 16.0
 _LARGEST_MIXTURE_DISTANCE = 4.0
 
 
-@struct.dataclass
-class GIPPOState:
+class GIPPOState(struct.PyTreeNode):
   """GI-PPO's own state.
 
   Attributes:

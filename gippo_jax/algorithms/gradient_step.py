@@ -21,26 +21,24 @@ from gippo_jax.algorithms.base import (
   init_state,
 )
 from gippo_jax.envs.wrappers import EpisodeState
-from gippo_jax.fields import real
+from gippo_jax.fields import Real, real
 from gippo_jax.learning.optimization import linear_rate, make_optimizer
 from gippo_jax.learning.rollout import Window
 from gippo_jax.learning.setup import Setup
 from gippo_jax.learning.state import TrainingState
 
 
-@struct.dataclass
-class RateConfig:
+class RateConfig(struct.PyTreeNode):
   """Rate of an algorithm that makes one step of the actor per epoch."""
 
-  learning_rate: float = real(1e-3, "Adam rate of the first epoch", minimum=0)
-  final_learning_rate: float = real(1e-5, "rate of the last epoch, reached linearly", minimum=0)
+  learning_rate: Real = real(1e-3, "Adam rate of the first epoch", minimum=0)
+  final_learning_rate: Real = real(1e-5, "rate of the last epoch, reached linearly", minimum=0)
 
 
-@struct.dataclass
 class LambdaRateConfig(RateConfig):
   """Rate, and the lambda of the objective that is differentiated."""
 
-  gae_lambda: float = real(0.95, "lambda of the returns that are differentiated", minimum=0, maximum=1)
+  gae_lambda: Real = real(0.95, "lambda of the returns that are differentiated", minimum=0, maximum=1)
 
 
 # What the progress line shows of them.
@@ -50,8 +48,8 @@ SHOWN = {"actor_clipped_steps": "clipped"}
 class Rates(Protocol):
   """What an algorithm's configuration group must hold."""
 
-  learning_rate: jax.Array
-  final_learning_rate: jax.Array
+  learning_rate: Real
+  final_learning_rate: Real
 
 
 class Estimate(NamedTuple):
@@ -72,8 +70,7 @@ class Estimate(NamedTuple):
   metrics: Metrics
 
 
-@struct.dataclass
-class GradientStepState:
+class GradientStepState(struct.PyTreeNode):
   """What is kept from epoch to epoch: the actor's optimiser state."""
 
   moments: optax.ScaleByAdamState

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 
 from gippo_jax.algorithms.base import Algorithm, environment_major, policy_advantage
 from gippo_jax.algorithms.gradient_step import SHOWN, Estimate, LambdaRateConfig, gradient_step_algorithm
@@ -24,7 +23,6 @@ from gippo_jax.learning.setup import Setup
 from gippo_jax.registry import AlgorithmSpec
 
 
-@struct.dataclass
 class LRPConfig(LambdaRateConfig):
   """The step on both estimators, weighted by their inverse variances."""
 

@@ -10,6 +10,7 @@ from gippo_jax.algorithms.base import Algorithm, Metrics
 from gippo_jax.algorithms.gradient_step import SHOWN, Estimate, LambdaRateConfig, gradient_step_algorithm
 from gippo_jax.envs.base import PyTree
 from gippo_jax.envs.wrappers import EpisodeState
+from gippo_jax.fields import Real
 from gippo_jax.learning import gaussian
 from gippo_jax.learning.advantages import generalized_advantages
 from gippo_jax.learning.agents import Networks
@@ -21,24 +22,24 @@ from gippo_jax.learning.state import TrainingState
 from gippo_jax.registry import AlgorithmSpec
 
 
-def bootstrapped_returns(window: Window, discount: jax.Array, gae_lambda: jax.Array) -> jax.Array:
+def bootstrapped_returns(window: Window, discount: Real, gae_lambda: Real) -> jax.Array:
   """Lambda-return `A_t + v_t` of every step; `[T, N]`."""
   advantage = generalized_advantages(window.reward, window.value, window.next_value, window.done, discount, gae_lambda)
   return advantage + window.value
 
 
-def total_return(window: Window, discount: jax.Array, gae_lambda: jax.Array) -> jax.Array:
+def total_return(window: Window, discount: Real, gae_lambda: Real) -> jax.Array:
   """Sum of the bootstrapped returns of all segments, each from its first step."""
   return jnp.sum(jnp.where(window.segment_start > 0, bootstrapped_returns(window, discount, gae_lambda), 0.0))
 
 
-def rp_loss(window: Window, discount: jax.Array, gae_lambda: jax.Array) -> jax.Array:
+def rp_loss(window: Window, discount: Real, gae_lambda: Real) -> jax.Array:
   """`-(sum over segment starts of A_{t0} + v_{t0}) / (number of segment starts)` (Eq. 14)."""
   return -total_return(window, discount, gae_lambda) / jnp.sum(window.segment_start)
 
 
 def collect_with_return_gradient(
-  setup: Setup, state: TrainingState, noise: jax.Array, gae_lambda: jax.Array
+  setup: Setup, state: TrainingState, noise: jax.Array, gae_lambda: Real
 ) -> tuple[EpisodeState, Window, jax.Array, Metrics]:
   """Window, and the total derivative of each segment's return by each of its actions.
 

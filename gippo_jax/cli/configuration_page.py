@@ -4,7 +4,7 @@ import dataclasses
 
 from gippo_jax import registry
 from gippo_jax.config import Config, RunConfig, common_fields
-from gippo_jax.fields import allowed_of, is_traced
+from gippo_jax.fields import allowed_of, group_of, is_traced
 
 _INTRODUCTION = """\
 # Configuration
@@ -24,7 +24,8 @@ def page() -> str:
   sections = [_INTRODUCTION, _table("Training", "", Config)]
   for name, field in common_fields().items():
     if allowed_of(field) is None:
-      sections.append(_table(f"`{name}`: {_first_line(field.default_factory)}", f"{name}.", field.default_factory))
+      cls = group_of(field)
+      sections.append(_table(f"`{name}`: {_first_line(cls)}", f"{name}.", cls))
   for name, cls in registry.groups().items():
     owners = ", ".join(registry.find(owner).label for owner in registry.owners(name))
     sections.append(_table(f"`{name}` ({owners}): {_first_line(cls)}", f"{name}.", cls))

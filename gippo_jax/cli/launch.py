@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from gippo_jax.cli import sweep
 from gippo_jax.cli.flags import Flags
 from gippo_jax.errors import UserError
-from gippo_jax.sweep.shards import format_shard
 
 if TYPE_CHECKING:
   import submitit
@@ -115,6 +114,8 @@ def jobs_of(shards: int, flags: Sequence[str], command: Sequence[str] = ("gippo_
     flags: of the command.
     command: the module and its words; takes `--shard`.
   """
+  from gippo_jax.sweep.shards import format_shard
+
   return [
     ShardJob((sys.executable, "-m", *command, *flags, f"--shard={format_shard(index, shards)}"), os.getcwd())
     for index in range(shards)
@@ -123,7 +124,7 @@ def jobs_of(shards: int, flags: Sequence[str], command: Sequence[str] = ("gippo_
 
 def job_parameters(options: LaunchOptions) -> dict[str, object]:
   """What submitit is told about a job; names with `slurm_` count on SLURM alone."""
-  parameters = {
+  parameters: dict[str, object] = {
     "name": pathlib.Path(options.workdir).name,
     "timeout_min": options.time,
     "gpus_per_node": options.gpus,

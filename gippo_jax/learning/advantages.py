@@ -4,14 +4,16 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from gippo_jax.fields import Real
+
 
 def generalized_advantages(
   reward: jax.Array,
   value: jax.Array,
   next_value: jax.Array,
   next_start: jax.Array,
-  discount: jax.Array,
-  gae_lambda: jax.Array,
+  discount: Real,
+  gae_lambda: Real,
 ) -> jax.Array:
   """`A_t = delta_t + discount * lambda * (1 - start_{t+1}) * A_{t+1}` (Eq. 2; Schulman et al. 2016).
 

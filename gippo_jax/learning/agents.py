@@ -6,7 +6,7 @@ the built-in one, `my_package.nets:make` the import path of one's own.
 """
 
 from collections.abc import Callable
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -85,7 +85,7 @@ def find_factory(name: str) -> Factory:
     raise UserCodeError(f"config.actor.network: {name!r} {error}") from error.__cause__
   if not callable(factory):
     raise UserError(f"config.actor.network: {name!r} is a {type(factory).__name__}; {wanted}")
-  return factory
+  return cast(Factory, factory)
 
 
 def actor_in_order(agent: Networks, actor: PyTree) -> jax.Array:

@@ -6,6 +6,7 @@ import optax
 from jax.flatten_util import ravel_pytree
 
 from gippo_jax.envs.base import PyTree
+from gippo_jax.fields import Real
 from gippo_jax.learning.normalization import RunningStatistics
 from gippo_jax.learning.optimization import make_optimizer, value_and_flat_gradient
 from gippo_jax.learning.rollout import Window
@@ -15,7 +16,7 @@ from gippo_jax.learning.state import TrainingState
 
 
 def fit_critic(
-  setup: Setup, state: TrainingState, window: Window, rate: jax.Array
+  setup: Setup, state: TrainingState, window: Window, rate: Real
 ) -> tuple[PyTree, PyTree, optax.ScaleByAdamState, RunningStatistics, dict[str, jax.Array]]:
   """`num_iterations` passes over consecutive minibatches of the time-major window (Eq. 12).
 

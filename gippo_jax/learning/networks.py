@@ -3,6 +3,7 @@
 They are one factory among others: `gippo_jax.learning.agents` says what a factory is and finds one's own.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from typing import NamedTuple
@@ -154,7 +155,7 @@ def _body(x: jax.Array, hidden: Hidden, dense: Callable[..., _Dense]) -> tuple[j
     return kernel, bias
 
   folds = math.prod(x.shape[:-1]) >= _FOLDED_SAMPLES
-  fold = plain
+  fold: Callable = plain
   for index, width in enumerate(hidden.units):
     kernel, bias = fold(*dense(width, x.shape[-1], f"dense_{index}")(x.shape[-1]))
     x = ACTIVATIONS[hidden.activation](_affine(x, kernel, bias))
@@ -163,13 +164,15 @@ def _body(x: jax.Array, hidden: Hidden, dense: Callable[..., _Dense]) -> tuple[j
     x = _standardize(x)
     scale, shift = _Norm(name=f"norm_{index}")(width)
     if folds:
-
-      def fold(kernel, bias, scale=scale, shift=shift):
-        return scale[:, None] * kernel, shift @ kernel + bias
+      fold = functools.partial(_folded, scale, shift)
     else:
       x = x * _as_row(scale, x) + _as_row(shift, x)
 
   return x, fold
+
+
+def _folded(scale: jax.Array, shift: jax.Array, kernel: jax.Array, bias: jax.Array) -> tuple[jax.Array, jax.Array]:
+  return scale[:, None] * kernel, shift @ kernel + bias
 
 
 def _float_dtype():

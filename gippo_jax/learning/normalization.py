@@ -9,8 +9,7 @@ _EPSILON = 1e-5
 PRIORS = {"none": 0.0, "paper": 1e-4}
 
 
-@struct.dataclass
-class RunningStatistics:
+class RunningStatistics(struct.PyTreeNode):
   """Mean and population variance of everything seen; starts as mean 0, variance 1.
 
   Attributes:

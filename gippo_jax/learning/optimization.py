@@ -5,7 +5,7 @@ is then a few long operations instead of many short ones.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -15,19 +15,18 @@ from jax.flatten_util import ravel_pytree
 
 from gippo_jax.config import Config
 from gippo_jax.envs.base import PyTree
-from gippo_jax.fields import integer, real
+from gippo_jax.fields import Real, integer, real
 
 Params = PyTree
 
 _ADAM_EPSILON = 1e-8
 
 
-@struct.dataclass
-class RetryConfig:
+class RetryConfig(struct.PyTreeNode):
   """Minimisation with retry, of the alpha step and of PPO."""
 
   max_attempts: int = integer(8, "attempts before the old weights are kept")
-  rate_divisor: float = real(1.5, "the rate is divided by this from attempt to attempt", minimum=1)
+  rate_divisor: Real = real(1.5, "the rate is divided by this from attempt to attempt", minimum=1)
 
 
 class StepInfo(NamedTuple):
@@ -44,8 +43,7 @@ class StepInfo(NamedTuple):
   clipped: jax.Array
 
 
-@struct.dataclass
-class Optimizer:
+class Optimizer(struct.PyTreeNode):
   """Adam behind a clip by global norm; the rate comes with every call.
 
   Attributes:
@@ -54,16 +52,16 @@ class Optimizer:
     max_norm: largest global norm; `None` does not clip.
   """
 
-  beta1: jax.Array
-  beta2: jax.Array
-  max_norm: jax.Array | None
+  beta1: Real
+  beta2: Real
+  max_norm: Real | None
 
   def init(self, params: Params) -> optax.ScaleByAdamState:
     """Moments of the flattened parameters, all zero."""
-    return self._adam().init(ravel_pytree(params)[0])
+    return cast(optax.ScaleByAdamState, self._adam().init(ravel_pytree(params)[0]))
 
   def step(
-    self, flat: jax.Array, moments: optax.ScaleByAdamState, gradient: jax.Array, rate: jax.Array
+    self, flat: jax.Array, moments: optax.ScaleByAdamState, gradient: jax.Array, rate: Real
   ) -> tuple[jax.Array, optax.ScaleByAdamState, StepInfo]:
     """One step down `gradient`; where its norm is not finite nothing moves.
 
@@ -83,7 +81,7 @@ class Optimizer:
       gradient = gradient * jnp.minimum(1.0, self.max_norm / (norm + 1e-6))
     # optax raises the (traced) betas to its integer step count, which strict promotion forbids.
     with jax.numpy_dtype_promotion("standard"):
-      update, new_moments = self._adam().update(gradient, moments)
+      update, new_moments = cast(tuple[jax.Array, optax.ScaleByAdamState], self._adam().update(gradient, moments))
     flat, moments = jax.tree.map(
       lambda new, old: jnp.where(finite, new, old), (flat - rate * update, new_moments), (flat, moments)
     )
@@ -108,14 +106,14 @@ def summarize(info: StepInfo) -> StepInfo:
   return StepInfo(jnp.mean(info.gradient_norm), jnp.sum(info.skipped), jnp.mean(info.clipped))
 
 
-def make_optimizer(config: Config, beta1: jax.Array, beta2: jax.Array) -> Optimizer:
+def make_optimizer(config: Config, beta1: Real, beta2: Real) -> Optimizer:
   """Adam with the given betas and the configuration's clip."""
   return Optimizer(beta1, beta2, config.max_gradient_norm if config.clip_gradients else None)
 
 
-def linear_rate(initial: jax.Array, final: jax.Array, epoch: jax.Array, num_epochs: jax.Array) -> jax.Array:
+def linear_rate(initial: Real, final: Real, epoch: jax.Array, num_epochs: Real) -> jax.Array:
   """Rate of epoch `epoch` = 0, 1, ...: `initial + (final - initial) * (epoch + 1) / num_epochs`."""
-  return initial + (final - initial) * ((epoch + 1).astype(initial.dtype) / num_epochs)
+  return initial + (final - initial) * ((epoch + 1).astype(jnp.asarray(initial).dtype) / num_epochs)
 
 
 class Attempt(NamedTuple):
@@ -217,6 +215,6 @@ def minimize_with_retry(
   return result._replace(params=unravel(result.params))
 
 
-def lowered_rate(base_rate: jax.Array, succeeded: jax.Array, config: RetryConfig, minimum: jax.Array) -> jax.Array:
+def lowered_rate(base_rate: jax.Array, succeeded: jax.Array, config: RetryConfig, minimum: Real) -> jax.Array:
   """Base rate of the next epoch: unchanged after a success, else `max(base_rate / rate_divisor, minimum)`."""
   return jnp.where(succeeded, base_rate, jnp.maximum(base_rate / config.rate_divisor, minimum))

@@ -21,8 +21,7 @@ class Gaussian(NamedTuple):
   log_std: jax.Array
 
 
-@struct.dataclass
-class Policy:
+class Policy(struct.PyTreeNode):
   """A Gaussian policy over raw observations; a pytree, to be jitted over and vmapped.
 
   `policy(obs)` is the mean action, `policy(obs, key)` a draw, both as the environment receives them: within [-1, 1].

@@ -8,6 +8,7 @@ from flax import struct
 
 from gippo_jax.envs.base import PyTree
 from gippo_jax.envs.wrappers import EpisodeState
+from gippo_jax.fields import Real
 from gippo_jax.learning import advantages, gaussian
 from gippo_jax.learning.policies import policy_of
 from gippo_jax.learning.setup import Setup
@@ -17,8 +18,7 @@ from gippo_jax.learning.state import PolicyState, TrainingState
 _LARGEST_OBSERVATION = 1e6
 
 
-@struct.dataclass
-class Window:
+class Window(struct.PyTreeNode):
   """`T` steps of `N` environments, time-major.
 
   Attributes:
@@ -57,7 +57,7 @@ class Window:
 
 
 @jax.custom_jvp
-def _scale_gradient(x: jax.Array, scale: jax.Array) -> jax.Array:
+def _scale_gradient(x: jax.Array, scale: Real) -> jax.Array:
   """Identity whose derivative is multiplied by `scale`."""
   del scale
   return x
@@ -67,10 +67,10 @@ def _scale_gradient(x: jax.Array, scale: jax.Array) -> jax.Array:
 def _scale_gradient_jvp(primals, tangents):
   x, scale = primals
   # In the leaf's own type: a state may hold floats of any width.
-  return x, tangents[0] * scale.astype(x.dtype)
+  return x, tangents[0] * jnp.asarray(scale, x.dtype)
 
 
-def scale_gradient(tree: PyTree, scale: jax.Array) -> PyTree:
+def scale_gradient(tree: PyTree, scale: Real) -> PyTree:
   """`tree`, every derivative through it multiplied by `scale`."""
 
   def scale_leaf(leaf):

@@ -1,17 +1,22 @@
 """The environment axis over devices: where XLA is told to keep it, inside programs that are otherwise unaware of it."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
+if TYPE_CHECKING:
+  from jaxlib._jax import Device  # `jax.Device`, which is a variable to a type checker
+else:
+  from jax import Device
+
 ENVIRONMENT = "environment"
 
 
-def environment_mesh(devices: list[jax.Device]) -> Mesh:
+def environment_mesh(devices: list[Device]) -> Mesh:
   """A mesh with the one axis `ENVIRONMENT`."""
   return Mesh(np.asarray(devices), (ENVIRONMENT,))
 

@@ -10,8 +10,7 @@ from gippo_jax.envs.wrappers import EpisodeState
 from gippo_jax.learning.normalization import RunningStatistics
 
 
-@struct.dataclass
-class ReturnTracker:
+class ReturnTracker(struct.PyTreeNode):
   """Undiscounted returns of the last 100 finished episodes, and the best mean they ever had.
 
   Attributes:
@@ -73,8 +72,7 @@ def init_return_tracker(num_envs: int, capacity: int = 100) -> ReturnTracker:
   )
 
 
-@struct.dataclass
-class PolicyState:
+class PolicyState(struct.PyTreeNode):
   """All that acting takes.
 
   Attributes:
@@ -86,8 +84,7 @@ class PolicyState:
   observation_statistics: RunningStatistics
 
 
-@struct.dataclass
-class TrainingState:
+class TrainingState(struct.PyTreeNode):
   """Everything that changes during training.
 
   Attributes:

@@ -22,7 +22,7 @@ def configure_jax(num_devices: int, compilation_cache: bool = True) -> None:
   """
   if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
     jax.config.update("jax_num_cpu_devices", min(num_devices, num_cores()))
-  if compilation_cache and not jax.config.jax_compilation_cache_dir:
+  if compilation_cache and not jax.config.values["jax_compilation_cache_dir"]:
     try:
       cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "gippo_jax"
       cache.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,7 @@ import numpy as np
 from gippo_jax.algorithms.base import Metrics
 from gippo_jax.config import Config
 from gippo_jax.envs.base import Environment
+from gippo_jax.learning.sharding import Device
 from gippo_jax.learning.state import TrainingState, best_or_last
 from gippo_jax.programs.program import CAPACITY, Program
 
@@ -170,7 +171,7 @@ def make_members(
   num_members: int,
   capacity: int = CAPACITY,
   arrangement: str | None = None,
-  devices: list[jax.Device] | None = None,
+  devices: list[Device] | None = None,
 ) -> Members:
   """Members of a new program; arguments as for `Program`, real numbers as for `Members`."""
   return Members(Program(env, config, num_members, capacity, arrangement, devices), config, num_members)

@@ -12,10 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from gippo_jax.algorithms.base import Metrics
 from gippo_jax.config import Config, traced
 from gippo_jax.envs.base import Environment, PyTree
 from gippo_jax.learning.agents import make_networks
 from gippo_jax.learning.policies import make_policy
+from gippo_jax.learning.sharding import Device
 from gippo_jax.learning.state import PolicyState, TrainingState
 from gippo_jax.programs import memory
 from gippo_jax.programs.epochs import make_epochs, run_chunk
@@ -28,12 +30,12 @@ CAPACITY = 256
 _EVALUATION_STREAM = 0x6576616C
 
 
-def member_devices(num_members: int) -> list[jax.Device]:
+def member_devices(num_members: int) -> list[Device]:
   """Local devices that members are spread over, at most one each."""
   return jax.local_devices()[:num_members]
 
 
-def prefer_map(devices: list[jax.Device]) -> bool:
+def prefer_map(devices: list[Device]) -> bool:
   """Whether a device runs its members one after the other (`lax.map`) rather than in one batch (`vmap`).
 
   On a CPU each member then runs the program of a single run, and its retries end when its own succeed; under `vmap`
@@ -84,7 +86,7 @@ class Program:
     num_members: int,
     capacity: int = CAPACITY,
     arrangement: str | None = None,
-    devices: list[jax.Device] | None = None,
+    devices: list[Device] | None = None,
   ):
     self.env = env
     self.num_members = num_members
@@ -101,7 +103,7 @@ class Program:
     self.sharding = NamedSharding(mesh, members)
 
     # Under JAX_DISABLE_JIT, which one reaches for when a simulator misbehaves, everything is plain Python.
-    self._is_eager = bool(jax.config.jax_disable_jit)
+    self._is_eager = bool(jax.config.values["jax_disable_jit"])
 
     def sharded(function, *specs):
       if self._is_eager:
@@ -130,7 +132,7 @@ class Program:
     self.init = jax.jit(sharded(init, members, members))
     self.evaluate = jax.jit(evaluate_shards, static_argnums=3)
     self._advance = jax.jit(sharded(advance, members, members, members), donate_argnums=0)
-    self._compiled: Callable | None = None
+    self._compiled: Callable[..., tuple[TrainingState, Metrics]] | None = None
 
   def compile(self, states: TrainingState, config: Config) -> None:
     """Compiles `advance`, so that its time can be told apart; the arguments may be shapes."""
@@ -146,7 +148,7 @@ class Program:
     return self._compiled is not None
 
   @property
-  def advance(self) -> Callable:
+  def advance(self) -> Callable[..., tuple[TrainingState, Metrics]]:
     """`(states, configs, num_epochs) -> (states, metrics)`, all with the row axis in front; consumes the states."""
     assert self._compiled is not None, "compile comes first"
     return self._compiled
@@ -155,7 +157,7 @@ class Program:
   def bytes(self) -> dict[str, int]:
     """Memory of the compiled chunk on one device; see `memory.program_bytes`."""
     assert self._compiled is not None, "compile comes first"
-    return {} if self._is_eager else memory.program_bytes(self._compiled)
+    return memory.program_bytes(self._compiled) if isinstance(self._compiled, jax.stages.Compiled) else {}
 
   def place(self, tree: PyTree) -> PyTree:
     """Puts arrays, `[rows, ...]`, where the compiled functions want them."""

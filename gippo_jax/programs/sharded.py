@@ -68,7 +68,7 @@ class ShardedMembers:
     self._evaluate = jax.jit(evaluate_members, static_argnums=3, out_shardings=self._replicated)
     self._place = jax.jit(lambda states: jax.tree.map(_of_kind, states, self._shapes), out_shardings=self._shardings)
     self._gather = jax.jit(lambda states: states, out_shardings=self._replicated)
-    self._compiled = None
+    self._compiled: jax.stages.Compiled | None = None
 
   def init(self, seeds: list[int]) -> TrainingState:
     """States before the first epoch, leading axis `[num_members]`."""
@@ -87,12 +87,12 @@ class ShardedMembers:
   @property
   def program_bytes(self) -> dict[str, int]:
     """Memory of the compiled chunk on one device; see `memory.program_bytes`."""
-    return memory.program_bytes(self._compiled)
+    return memory.program_bytes(self._program)
 
   @property
   def program_text(self) -> str:
     """What one device runs, after partitioning."""
-    return self._compiled.as_text()
+    return self._program.as_text() or ""
 
   @property
   def is_compiled(self) -> bool:
@@ -103,7 +103,7 @@ class ShardedMembers:
     self, states: TrainingState, num_epochs: int, frozen: np.ndarray | None = None
   ) -> tuple[TrainingState, PendingMetrics]:
     """Starts `num_epochs` epochs of the members that are not `frozen`; as `members.Members.launch`."""
-    states, metrics = self._compiled(states, self.config, self._epochs_of_members(num_epochs, frozen))
+    states, metrics = self._program(states, self.config, self._epochs_of_members(num_epochs, frozen))
     return states, PendingMetrics(metrics, num_epochs)
 
   def fetch(self, pending: PendingMetrics) -> dict[str, np.ndarray]:
@@ -119,6 +119,11 @@ class ShardedMembers:
   def gather(self, states: TrainingState) -> TrainingState:
     """Whole states on every device; all processes together."""
     return self._gather(states)
+
+  @property
+  def _program(self) -> jax.stages.Compiled:
+    assert self._compiled is not None, "compile comes first"
+    return self._compiled
 
   def _epochs_of_members(self, num_epochs: int, frozen: np.ndarray | None) -> np.ndarray:
     epochs = np.full(self.num_members, num_epochs, np.int32)

@@ -126,7 +126,7 @@ class PlainProgress:
 
 
 class BarProgress:
-  """A rich progress bar with epoch, time left, and the numbers of the chunk on a line below, cut to the terminal's width.
+  """A rich progress bar with epoch and time left; the numbers stand on a line below, cut to the terminal's width.
 
   Args:
     console: where to draw; standard output when `None`.

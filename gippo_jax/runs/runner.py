@@ -118,7 +118,7 @@ class _Training:
     self._experiment, self._members, self._seeds = experiment, members, seeds
     self._workdir, self._progress, self._interrupt = workdir, progress, interrupt
     self._phases = Phases(progress)
-    self._watch = DivergenceWatch(len(seeds), experiment.config.horizon, experiment.run.tolerated_share)
+    self._watch = DivergenceWatch(len(seeds), experiment.config.horizon, float(experiment.run.tolerated_share))
     self._epoch, self._run_seconds, self._compile_seconds = 0, 0.0, 0.0
 
   def begin(self) -> None:
@@ -149,9 +149,7 @@ class _Training:
     wanted = registry.find(config.algorithm).shown
     members, watch = self._members, self._watch
     if hosts.is_first():
-      recorder = Recorder(
-        self._workdir, self._seeds, steps_per_epoch, options.log_interval, self._epoch, split_later
-      )
+      recorder = Recorder(self._workdir, self._seeds, steps_per_epoch, options.log_interval, self._epoch, split_later)
     else:
       recorder = NoRecorder()
     self._progress.note(memory.describe(members.program_bytes))
@@ -177,7 +175,7 @@ class _Training:
       alive = {name: values[~frozen] for name, values in metrics.items()}
       self._progress.update(self._epoch, shown_numbers(alive, wanted, speed))
       chunk = max(1, min(4 * length, round(length * _CHUNK_SECONDS / max(seconds, 1e-6))))
-      save_due = time.monotonic() - last_save > options.checkpoint_seconds
+      save_due = bool(time.monotonic() - last_save > options.checkpoint_seconds)
       decision = hosts.agree(Decision(chunk, save_due, self._interrupt.requested))
       if decision.save:
         recorder.write(*unwritten)  # a checkpoint never runs ahead of the rows
@@ -204,9 +202,7 @@ class _Training:
     seconds = {**self._phases.seconds, "training": self._end_seconds - self._run_seconds}
     speed = (self._epoch - self._started_from) / max(seconds["training"], 1e-9)
     timing = Timing(self._compile_seconds, self._end_seconds, seconds, speed)
-    summary = summarize(
-      self._experiment, self._seeds, members, states, evaluations, self._watch, self._epoch, timing
-    )
+    summary = summarize(self._experiment, self._seeds, members, states, evaluations, self._watch, self._epoch, timing)
     env = members.env
     return Outcome(states, summary, Sizes(env.observation_size, env.action_size))
 

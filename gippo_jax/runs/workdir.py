@@ -36,7 +36,7 @@ class Workdir:
     self.tensorboard = self.path / "tensorboard"
     self.learning_curve = self.path / "learning_curve.png"
 
-  def check(self, experiment: Experiment, extra: Mapping[str, Any] = {}, may_go_on: bool = False) -> None:  # noqa: B006
+  def check(self, experiment: Experiment, extra: Mapping[str, Any] = {}, may_go_on: bool = False) -> None:
     """Touches nothing.
 
     Args:
@@ -62,7 +62,7 @@ class Workdir:
           "(to go on), or another folder"
         )
 
-  def open(self, experiment: Experiment, extra: Mapping[str, Any] = {}, may_go_on: bool = False) -> None:  # noqa: B006
+  def open(self, experiment: Experiment, extra: Mapping[str, Any] = {}, may_go_on: bool = False) -> None:
     """Makes the folder if needed and writes `config.json`.
 
     Args:
@@ -97,7 +97,9 @@ class Workdir:
     except FileNotFoundError:
       return None
     except NotADirectoryError:
-      raise UserError(f"--workdir: {self.path} cannot be written (a file); allowed: a folder you may write to") from None
+      raise UserError(
+        f"--workdir: {self.path} cannot be written (a file); allowed: a folder you may write to"
+      ) from None
     except (OSError, ValueError):
       values = None
     if not isinstance(values, dict):
@@ -136,7 +138,9 @@ class Workdir:
 def _as_parsed(present: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
   """What a folder's configuration means today: fields that were added since are at their defaults."""
   try:
-    return json.loads(json.dumps(parse({name: value for name, value in present.items() if name not in extra}).to_dict()))
+    return json.loads(
+      json.dumps(parse({name: value for name, value in present.items() if name not in extra}).to_dict())
+    )
   except UserError as error:
     raise UserError(f"--workdir: the configuration stored there is not this version's: {error}") from None
 

@@ -6,9 +6,8 @@ On a CPU this is decided by a trial where the sweep is long enough to pay for it
 import time
 from typing import NamedTuple
 
-import jax
-
 from gippo_jax.envs.base import Environment
+from gippo_jax.learning.sharding import Device
 from gippo_jax.programs.members import Members, make_members
 from gippo_jax.programs.program import member_devices
 from gippo_jax.sweep.plan import Member, stack
@@ -75,7 +74,7 @@ def arrange(env: Environment, chunk: list[Member], wanted: str, num_chunks: int)
 
 
 def _compile(
-  env: Environment, chunk: list[Member], arrangement: str | None, devices: list[jax.Device]
+  env: Environment, chunk: list[Member], arrangement: str | None, devices: list[Device]
 ) -> tuple[Members, float]:
   begin = time.monotonic()
   members = make_members(env, stack(chunk), len(chunk), arrangement=arrangement, devices=devices)

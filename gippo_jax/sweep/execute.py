@@ -63,7 +63,7 @@ class Prepared(NamedTuple):
     """A line of the plan."""
     count = sum(map(len, self.chunks))
     done = f", {self.num_done} done before" if self.num_done else ""
-    if self.arranged is None:
+    if self.arranged is None or self.memory is None:
       return f"{self.label}: nothing to train{done}"
     return (
       f"{self.label}: {count} members{done}; {len(self.chunks)} chunk{'s' if len(self.chunks) > 1 else ''} of at most "
@@ -138,6 +138,7 @@ def execute(
   total, done = sum(len(group.chunks) for group in prepared), 0
   for group in prepared:
     for chunk in group.chunks:
+      assert group.arranged is not None  # it has chunks
       done += 1
       shown = progress()
       shown.note(f"chunk {done} of {total}: members {chunk[0].index} to {chunk[-1].index}, {group.label}")

@@ -8,6 +8,7 @@ from typing import Any
 
 from gippo_jax.errors import UserError
 from gippo_jax.parsing import Experiment, parse
+from gippo_jax.runs.summary import Summary
 from gippo_jax.runs.workdir import Workdir, write_json
 from gippo_jax.sweep.plan import Member
 from gippo_jax.sweep.space import Assignment
@@ -82,7 +83,7 @@ class SweepFolder:
     """The member's folder."""
     return Workdir(self.members / member.folder)
 
-  def summary_of(self, member: Member) -> dict[str, Any] | None:
+  def summary_of(self, member: Member) -> Summary | None:
     """What became of a member; `None` while it has not ended."""
     return self.workdir_of(member).finished_summary()
 

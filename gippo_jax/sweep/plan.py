@@ -31,7 +31,7 @@ class Member(NamedTuple):
     folder: name of its folder.
   """
 
-  index: int
+  index: int  # pyright: ignore[reportIncompatibleMethodOverride]
   setting: int
   experiment: Experiment
   folder: str
@@ -165,7 +165,9 @@ def available_bytes() -> int:
     return statistics["bytes_limit"] - statistics.get("bytes_in_use", 0)
   linux = pathlib.Path("/proc/meminfo")
   if linux.exists():  # counts the cache of files, which gives way
-    return int(re.search(r"MemAvailable:\s+(\d+)", linux.read_text())[1]) * 1024
+    found = re.search(r"MemAvailable:\s+(\d+)", linux.read_text())
+    if found:
+      return int(found[1]) * 1024
   return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 

@@ -2,12 +2,12 @@
 
 import ast
 import dataclasses
-import importlib.util
 import itertools
 import math
 import pathlib
 import re
 from collections.abc import Mapping
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -89,7 +89,7 @@ def load_space(path: str) -> Space:
   file = pathlib.Path(path)
   if not file.is_file():
     raise UserError(f"--sweep: {path!r} is no file; allowed: PATH.py, a file with get_sweep()")
-  module = importlib.util.module_from_spec(importlib.util.spec_from_loader(file.stem, loader=None))
+  module = ModuleType(file.stem)
   try:
     exec(compile(file.read_text(), str(file), "exec"), module.__dict__)
     space = module.get_sweep()
@@ -154,7 +154,8 @@ def assignments(space: Space, num_random: int | None, random_seed: int) -> list[
     Values by field, for each setting.
   """
   if num_random is None:
-    return [dict(zip(space, values, strict=True)) for values in itertools.product(*space.values())]
+    lists = [values for values in space.values() if not isinstance(values, Uniform)]  # `check_space` saw to it
+    return [dict(zip(space, values, strict=True)) for values in itertools.product(*lists)]
   generator = np.random.default_rng(random_seed)
   return [{name: _draw(values, generator) for name, values in space.items()} for _ in range(num_random)]
 

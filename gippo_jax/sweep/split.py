@@ -52,7 +52,8 @@ def split(chunk: Workdir, members: list[Member], outcome: Outcome, folder: pathl
 
 
 def _summary_of(summary: Summary, position: int, epochs: int, num_members: int) -> dict[str, Any]:
-  own = {name: [value[position]] if name in BY_MEMBER else value for name, value in summary.items()}
+  values: dict[str, Any] = dict(summary)
+  own = {name: [value[position]] if name in BY_MEMBER else value for name, value in values.items()}
   steps_per_epoch = summary["steps"] // max(summary["epochs"], 1)
   return own | {
     "status": "diverged" if own["diverged"][0] else summary["status"],
@@ -64,8 +65,8 @@ def _summary_of(summary: Summary, position: int, epochs: int, num_members: int) 
 
 def _write_events(workdir: Workdir, seed: int, rows: list[dict[str, Any]], run_seconds: float) -> None:
   """One event a row: `SummaryWriter`, with one for every number, takes ten times as long."""
-  from tensorboardX.proto.event_pb2 import Event
-  from tensorboardX.proto.summary_pb2 import Summary
+  from tensorboardX.proto.event_pb2 import Event  # pyright: ignore[reportAttributeAccessIssue]
+  from tensorboardX.proto.summary_pb2 import Summary as Values  # pyright: ignore[reportAttributeAccessIssue]
   from tensorboardX.record_writer import RecordWriter
 
   folder = workdir.tensorboard / f"seed_{seed}"
@@ -77,11 +78,11 @@ def _write_events(workdir: Workdir, seed: int, rows: list[dict[str, Any]], run_s
   for row in rows:
     when = now - run_seconds * (1 - row["epoch"] / rows[-1]["epoch"])
     values = [
-      Summary.Value(tag=tag, simple_value=number)
+      Values.Value(tag=tag, simple_value=number)
       for name, value in row.items()
       if name not in ("epoch", "seed", "steps", "steps_per_second")
       for tag, number in scalars(name, value)
       if number is not None
     ]
-    writer.write(Event(wall_time=when, step=row["steps"], summary=Summary(value=values)).SerializeToString())
+    writer.write(Event(wall_time=when, step=row["steps"], summary=Values(value=values)).SerializeToString())
   writer.close()

@@ -35,7 +35,7 @@ def write_results(study: optuna.Study, folder: pathlib.Path) -> None:
 
 def describe(trial: FrozenTrial) -> str:
   """A line about a finished trial."""
-  value = format_number(trial.value) if trial.state == TrialState.COMPLETE else _reason(trial)
+  value = format_number(trial.value or 0.0) if trial.state == TrialState.COMPLETE else _reason(trial)
   fields = ", ".join(f"{name}={_short(field)}" for name, field in trial.user_attrs["fields"].items())
   return f"trial {trial.number}: {value}  ({fields})"
 

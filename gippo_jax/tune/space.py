@@ -3,7 +3,7 @@
 import importlib.util
 import pathlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import optuna
@@ -34,16 +34,17 @@ class Space:
       raise UserError(f"--space: '{path}' is no file; allowed: PATH.py, a file with get_space(trial)")
     self.source = path.read_text()
     spec = importlib.util.spec_from_file_location("gippo_jax_space", path)
-    if spec is None:
+    if spec is None or spec.loader is None:
       raise UserError(f"--space: '{path}' is no Python file; allowed: PATH.py, a file with get_space(trial)")
     module = importlib.util.module_from_spec(spec)
     try:
       spec.loader.exec_module(module)
     except Exception as error:
       raise UserError(f"--space: {path} cannot be run: {_one_line(error)}") from error
-    self._get_space: Callable[[optuna.Trial], dict[str, Any]] | None = getattr(module, "get_space", None)
-    if not callable(self._get_space):
+    get_space = getattr(module, "get_space", None)
+    if not callable(get_space):
       raise UserError(f"--space: {path} has no get_space; allowed: a file with get_space(trial) -> {{field: value}}")
+    self._get_space = cast(Callable[[optuna.Trial], dict[str, Any]], get_space)
 
   def draw(self, trial: optuna.Trial) -> dict[str, Any]:
     """Values of fields by dotted names, as the trial suggests them.
@@ -118,7 +119,7 @@ class _CornerSampler(optuna.samplers.BaseSampler):
     if isinstance(param_distribution, CategoricalDistribution):
       ends = param_distribution.choices
     else:
-      ends = (param_distribution.low, param_distribution.high)
+      ends = (param_distribution.low, param_distribution.high)  # pyright: ignore[reportAttributeAccessIssue]
     return ends[self._generator.integers(len(ends))]
 
 

@@ -196,14 +196,15 @@ class _Group:
     numbers = ", ".join(str(trial.number) for trial in self._trials)
     self._progress.note(f"{num_finished(self._study)} of {num_trials} trials done; training trial {numbers}")
     chunks = programs.train(self._configs)
-    watch = DivergenceWatch(len(self._trials) * num_seeds, self._configs[0].horizon, self._run.tolerated_share)
+    watch = DivergenceWatch(len(self._trials) * num_seeds, self._configs[0].horizon, float(self._run.tolerated_share))
+    best_returns = np.zeros((len(self._trials), num_seeds))
     self._progress.start(0, num_epochs)
     try:
       for epoch, metrics in chunks:
         watch.update(epoch - next(iter(metrics.values())).shape[1], metrics)
         returns = metrics["return"][:, -1].reshape(-1, num_seeds)
         best_returns = metrics["best_return"][:, -1].reshape(-1, num_seeds)
-        self._give_up_diverged(np.reshape(watch.reasons, (-1, num_seeds)))
+        self._give_up_diverged(np.asarray(watch.reasons, object).reshape(-1, num_seeds))
         for index in list(self._alive):
           self._report(index, epoch, returns[index].mean(), last=epoch == num_epochs)
         self._progress.update(epoch, self._shown(returns))

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from gippo_jax import envs
-from gippo_jax.envs.physics.cartpole import GRAVITY, Cartpole, CartpolePhysics, observe, swing_up_reward, wrap_angle
+from gippo_jax.envs.physics.cartpole import GRAVITY, Cartpole, CartpolePhysics, observe
+from gippo_jax.envs.physics.swing_up import swing_up_reward, wrap_angle
 
 ENV = Cartpole()
 

@@ -1,20 +1,18 @@
 """SHAC whose samples' gradients are clipped one by one: one sample that explodes cannot drown the others."""
 
 import jax.numpy as jnp
-from flax import struct
 
 from gippo_jax.algorithms.gradient_step import Estimate, RateConfig, gradient_step_algorithm
 from gippo_jax.algorithms.rp import collect_with_return_gradient, reparameterized_loss, total_return
-from gippo_jax.fields import real
+from gippo_jax.fields import Real, real
 from gippo_jax.learning.optimization import value_and_flat_gradient
 from gippo_jax.registry import AlgorithmSpec, register
 
 
-@struct.dataclass
 class ClippedConfig(RateConfig):
   """The hyper-parameters that are its own: those of every gradient step, and one more."""
 
-  largest_norm: float = real(1.0, "largest norm of a sample's gradient by its action", above=0)
+  largest_norm: Real = real(1.0, "largest norm of a sample's gradient by its action", above=0)
 
 
 def make(setup):

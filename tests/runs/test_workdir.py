@@ -1,0 +1,83 @@
+"""What a folder holds and what may be done with it."""
+
+import json
+
+import pytest
+
+from gippo_jax.config import Config, RunConfig
+from gippo_jax.errors import UserError
+from gippo_jax.parsing import HISTORY, Experiment
+from gippo_jax.runs.workdir import Workdir, write_json
+
+ENV = {"name": "dejong", "dimension": 1}
+SUMMARY = {
+  **{"status": "finished", "seeds": [1], "best_return": [0.0]},
+  **{"evaluation_return": [0.0], "best_evaluation_return": [0.0]},
+}
+
+
+def experiment(num_epochs=10, **run):
+  return Experiment(Config(num_epochs=num_epochs), RunConfig(**run), ENV)
+
+
+@pytest.fixture
+def finished(tmp_path):
+  workdir = Workdir(tmp_path / "run")
+  workdir.open(experiment())
+  write_json(workdir.summary, {**SUMMARY, "epochs": 10})
+  return workdir
+
+
+def test_a_field_that_was_added_since_at_its_default_makes_no_other_configuration(finished):
+  values = json.loads(finished.config.read_text())
+  for name in ("statistics_prior", "init_from", "plugins"):
+    del values[name]
+  del values["actor"]["activation"]
+  finished.config.write_text(json.dumps(values))
+  finished.check(experiment())
+  assert finished.finished_summary(10)["status"] == "finished"
+  with pytest.raises(UserError, match="holds a run with config.seed = 1, asked for 2"):
+    finished.check(experiment(seed=2))
+
+
+def test_a_finished_run_may_go_on_with_more_epochs(finished):
+  with pytest.raises(UserError, match="num_epochs = 10, asked for 20"):
+    finished.check(experiment(20))
+  finished.open(experiment(20), may_go_on=True)
+  assert json.loads(finished.config.read_text())[HISTORY] == [10]
+  assert finished.finished_summary(20) is None
+  finished.check(experiment(20))  # interrupted, and taken up again
+  with pytest.raises(UserError, match="num_epochs = 20, asked for 10"):
+    finished.check(experiment(10), may_go_on=True)
+  with pytest.raises(UserError, match="num_epochs = 20, asked for 30"):  # it has not finished its 20
+    finished.check(experiment(30), may_go_on=True)
+  write_json(finished.summary, {**SUMMARY, "epochs": 20})
+  finished.open(experiment(30), may_go_on=True)
+  assert json.loads(finished.config.read_text())[HISTORY] == [10, 20]
+
+
+def test_an_interrupted_or_diverged_run_does_not_change_its_epochs(finished):
+  for status in ("interrupted", "diverged"):
+    write_json(finished.summary, {**SUMMARY, "epochs": 5, "status": status})
+    with pytest.raises(UserError, match="num_epochs = 10, asked for 20"):
+      finished.check(experiment(20), may_go_on=True)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"status": "finished"}', "\0\0"])
+def test_a_summary_that_cannot_be_read_counts_as_none(finished, text):
+  finished.summary.write_text(text)
+  assert finished.finished_summary() is None
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3"])
+def test_a_configuration_that_cannot_be_read_is_told(finished, text):
+  finished.config.write_text(text)
+  with pytest.raises(UserError, match="cannot be read as a run's configuration"):
+    finished.check(experiment())
+
+
+def test_home_and_remote_folders(monkeypatch, tmp_path):
+  monkeypatch.setenv("HOME", str(tmp_path))
+  assert Workdir("~/runs/x").path == tmp_path / "runs" / "x"
+  with pytest.raises(UserError, match="'gs://bucket/x' is not allowed"):
+    Workdir("gs://bucket/x")
