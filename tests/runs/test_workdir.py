@@ -36,7 +36,7 @@ def test_a_field_that_was_added_since_at_its_default_makes_no_other_configuratio
   finished.config.write_text(json.dumps(values))
   finished.check(experiment())
   assert finished.finished_summary(10)["status"] == "finished"
-  with pytest.raises(UserError, match="holds a run with config.seed = 1, asked for 2"):
+  with pytest.raises(UserError, match=r"holds a run with config\.seed = 1, asked for 2"):
     finished.check(experiment(seed=2))
 
 
