@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 .PHONY: train test test-slow lint format sweep table1 traffic-table traffic cartpole physics-table benchmark clean
 
 train: $(INSTALLED)
-	$(RUN) -m gippo_jax.main --config=experiments/configs/functions.py:ackley64 --workdir=runs/ackley64
+	$(RUN) -m gippo_jax.main --config=functions:ackley64 --workdir=runs/ackley64
 
 test: $(INSTALLED)
 	$(RUN) -m pytest -q -n auto
@@ -19,6 +19,7 @@ test-slow: $(INSTALLED)
 lint: $(INSTALLED)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+	$(RUN) -m pyright
 
 format: $(INSTALLED)
 	$(RUN) -m ruff check --fix .
@@ -26,7 +27,7 @@ format: $(INSTALLED)
 
 # Three values of alpha with four seeds each, side by side, and what docs/sweeps.md says of them.
 sweep: $(INSTALLED)
-	$(RUN) -m gippo_jax sweep --config=experiments/configs/functions.py:dejong1 --config.num_seeds=4 \
+	$(RUN) -m gippo_jax sweep --config=functions:dejong1 --config.num_seeds=4 \
 	  --grid="alpha.initial=1e-5,1e-4,1e-3" --workdir=runs/sweep_dejong1
 
 # The paper's Table 1 and its figures: every number and picture of docs/results.md, and the README's.
@@ -36,12 +37,12 @@ table1: $(INSTALLED)
 
 # Trains the pace car among four vehicles on two lanes and writes the page that shows it.
 traffic: $(INSTALLED)
-	$(RUN) -m gippo_jax.main --config=experiments/configs/traffic.py:pace_car_2 --workdir=runs/pace_car_2
+	$(RUN) -m gippo_jax.main --config=traffic:pace_car_2 --workdir=runs/pace_car_2
 	$(RUN) -m gippo_jax render --workdir=runs/pace_car_2 --out=runs/pace_car_2/rollout.html
 
 # Trains the cart-pole swing-up by GI-PPO and writes the page that shows it.
 cartpole: $(INSTALLED)
-	$(RUN) -m gippo_jax.main --config=experiments/configs/physics.py:cartpole --workdir=runs/cartpole
+	$(RUN) -m gippo_jax.main --config=physics:cartpole --workdir=runs/cartpole
 	$(RUN) -m gippo_jax render --workdir=runs/cartpole --out=runs/cartpole/rollout.html
 
 # The physics table (within 90 minutes on two cores), its figures, and how the gradients behave.

@@ -2,11 +2,14 @@
 
 import math
 from collections.abc import Iterable
-from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, TypeGuard, runtime_checkable
 
 import jax
 import numpy as np
 from flax import struct
+
+if TYPE_CHECKING:
+  from matplotlib.axes import Axes
 
 # Any pytree: JAX has no narrower type for what only its owner looks into.
 PyTree: TypeAlias = Any
@@ -106,7 +109,7 @@ class Renderable(Protocol):
     """An HTML page that plays the episode."""
     ...
 
-  def draw(self, axes: Any, trajectory: Trajectory, step: int) -> None:
+  def draw(self, axes: "Axes", trajectory: Trajectory, step: int) -> None:
     """Draws one state on empty matplotlib axes."""
     ...
 
@@ -118,7 +121,7 @@ class UserCodeError(ValueError):
 _LARGEST_INTEGER = 2**31 - 1
 
 
-def require_positive_integer(name: str, value: Any) -> None:
+def require_positive_integer(name: str, value: object) -> None:
   """Checks a parameter of an environment.
 
   Raises:
@@ -128,7 +131,7 @@ def require_positive_integer(name: str, value: Any) -> None:
     raise ValueError(f"env.{name}: {value!r} is not allowed; allowed: an integer >= 1 (and below 2^31)")
 
 
-def require_positive_real(name: str, value: Any, maximum: float = math.inf) -> None:
+def require_positive_real(name: str, value: object, maximum: float = math.inf) -> None:
   """Checks a parameter of an environment; a traced value passes.
 
   Raises:
@@ -136,13 +139,12 @@ def require_positive_real(name: str, value: Any, maximum: float = math.inf) -> N
   """
   if isinstance(value, jax.Array):
     return
-  is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-  if not is_number or not math.isfinite(value) or not 0 < value <= maximum:
+  if not _is_finite(value) or not 0 < value <= maximum:
     bound = "" if maximum == math.inf else f" and <= {maximum:g}"
     raise ValueError(f"env.{name}: {value!r} is not allowed; allowed: a finite number > 0{bound}")
 
 
-def require_real(name: str, value: Any, minimum: float = -math.inf) -> None:
+def require_real(name: str, value: object, minimum: float = -math.inf) -> None:
   """Checks a parameter of an environment; a traced value passes.
 
   Raises:
@@ -150,13 +152,16 @@ def require_real(name: str, value: Any, minimum: float = -math.inf) -> None:
   """
   if isinstance(value, jax.Array):
     return
-  is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-  if not is_number or not math.isfinite(value) or value < minimum:
+  if not _is_finite(value) or value < minimum:
     bound = "" if minimum == -math.inf else f" >= {minimum:g}"
     raise ValueError(f"env.{name}: {value!r} is not allowed; allowed: a finite number{bound}")
 
 
-def require_choice(name: str, value: Any, allowed: Iterable[str]) -> None:
+def _is_finite(value: object) -> TypeGuard[float]:
+  return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def require_choice(name: str, value: object, allowed: Iterable[str]) -> None:
   """Checks a parameter of an environment.
 
   Raises:

@@ -6,7 +6,6 @@ become the default float type; what is ambiguous is refused, in a line that says
 
 import collections
 import dataclasses
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -76,7 +75,7 @@ class Cast:
     return _cast(self.env.step(state, action), like=state.physics)
 
 
-def _cast(state: Any, like: PyTree = None) -> State:
+def _cast(state: State, like: PyTree = None) -> State:
   """A state of any class with the right members; its physics keeps the types that it had before the step."""
   # A Python number, or one of weak type, is what it was before.
   physics = jax.tree.map(_settled, state.physics, state.physics if like is None else like)
@@ -89,18 +88,18 @@ def _cast(state: Any, like: PyTree = None) -> State:
   )
 
 
-def _settled(leaf: Any, before: Any) -> jax.Array:
+def _settled(leaf: PyTree, before: PyTree) -> jax.Array:
   leaf, dtype = jnp.asarray(leaf), jnp.asarray(before).dtype
   if jnp.issubdtype(leaf.dtype, jax.dtypes.extended):  # random keys
     return leaf
   return jax.lax.convert_element_type(leaf, dtype)  # strong, whatever it was
 
 
-def _scalar(value: Any) -> jax.Array:
+def _scalar(value: PyTree) -> jax.Array:
   return jnp.reshape(jnp.asarray(value, _float_type()), ())
 
 
-def _flag(value: Any) -> jax.Array:
+def _flag(value: PyTree) -> jax.Array:
   return jnp.reshape(jnp.asarray(value).astype(bool), ()).astype(_float_type())
 
 
@@ -108,7 +107,7 @@ def _float_type() -> jnp.dtype:
   return jnp.zeros(()).dtype
 
 
-def _as_state(name: str, state: Any, member: str) -> State:
+def _as_state(name: str, state: PyTree, member: str) -> State:
   """What an environment returned, which may be of any class, as a pytree."""
   missing = [field for field in _FIELDS if not hasattr(state, field)]
   if missing:
@@ -138,7 +137,7 @@ def _check_state(env: Environment, state: State, member: str) -> None:
       raise ValueError(f"env.name: the {field} of {name} is {what}; allowed: one number")
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: jax.Array) -> bool:
   return jnp.issubdtype(value.dtype, jnp.number) or value.dtype == bool
 
 

@@ -26,7 +26,7 @@ def page(scene: Scene) -> str:
   return _VIEWER.read_text().replace("/*SCENE*/", data)
 
 
-def reward_curve(trajectory: Trajectory) -> dict[str, Any]:
+def reward_curve(trajectory: Trajectory) -> Scene:
   """The curve of the rewards."""
   # The start has no reward; its first step's stands there, so that curves share their time axis.
   values = np.concatenate([trajectory.rewards[:1], trajectory.rewards])

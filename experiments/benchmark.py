@@ -14,7 +14,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from absl import flags
 from rich.console import Console
@@ -24,6 +23,7 @@ from gippo_jax.cli.console import console
 from gippo_jax.errors import UserError
 from gippo_jax.experiments.tables.documents import replace_block
 from gippo_jax.experiments.tables.problems import FAMILIES, FUNCTIONS
+from gippo_jax.plain import Plain
 from gippo_jax.programs.devices import num_cores
 
 _OUT = flags.DEFINE_string("out", None, "File for the figures as JSON.")
@@ -50,7 +50,7 @@ _COLUMNS = {
 }
 
 
-def measure(problem: str, algorithm: str, num_seeds: int) -> dict[str, Any]:
+def measure(problem: str, algorithm: str, num_seeds: int) -> Plain:
   """Runs one command cold and warm.
 
   Args:
@@ -86,7 +86,7 @@ def measure(problem: str, algorithm: str, num_seeds: int) -> dict[str, Any]:
   }
 
 
-def _run(problem, algorithm, num_seeds, workdir, environment) -> tuple[dict[str, Any], float]:
+def _run(problem, algorithm, num_seeds, workdir, environment) -> tuple[Plain, float]:
   begin = time.monotonic()
   subprocess.run(
     [
@@ -120,13 +120,13 @@ def measure_table(out: str | None) -> float:
     return time.monotonic() - begin
 
 
-def _numbers(row: dict[str, Any]) -> Iterator[str]:
+def _numbers(row: Plain) -> Iterator[str]:
   for name in _COLUMNS:
     value = row[name]
     yield "-" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
 
 
-def markdown(rows: Sequence[dict[str, Any]], table_seconds: float) -> str:
+def markdown(rows: Sequence[Plain], table_seconds: float) -> str:
   """The figures as a table, with the machine and the date."""
   header = ["problem, algorithm, seeds", *_COLUMNS.values()]
   lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]

@@ -15,7 +15,7 @@ import pathlib
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from absl import flags
 from rich.console import Console
@@ -28,6 +28,7 @@ from gippo_jax.experiments.tables.problems import FAMILIES, Family, Preset
 from gippo_jax.experiments.tables.progress import TableProgress
 from gippo_jax.experiments.tables.results import Cell, Results, cell_of, compare_with_paper, improvements
 from gippo_jax.parsing import Experiment, parse
+from gippo_jax.plain import Plain
 from gippo_jax.programs.devices import configure_jax
 from gippo_jax.runs.summary import Summary
 from gippo_jax.runs.workdir import Workdir, write_json, write_text
@@ -95,7 +96,7 @@ def clear_other_setups(pairs: Sequence[Pair], family_name: str, out: pathlib.Pat
     raise UserError(f"--out: {reasons[0]}; allowed: another folder, or --overwrite to remove what is there")
 
 
-def table_of(out: pathlib.Path) -> dict[str, Any] | None:
+def table_of(out: pathlib.Path) -> Plain | None:
   """The table that `out` holds, as written by `write`; `None` when there is none that can be read."""
   try:
     table = json.loads((out / "table.json").read_text())

@@ -6,7 +6,7 @@ is trained, which belong to it (`gippo_jax.registry`). `gippo_jax.parsing` turns
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any
 
 import jax.tree_util
 from flax import struct
@@ -14,6 +14,7 @@ from flax import struct
 from gippo_jax import registry
 from gippo_jax.errors import UserError
 from gippo_jax.fields import (
+  Field,
   Real,
   allowed_of,
   build,
@@ -31,6 +32,7 @@ from gippo_jax.fields import (
   texts,
   traced_integer,
 )
+from gippo_jax.plain import PlainMapping
 
 _ACTIVATIONS = ("elu", "tanh", "relu", "silu")
 
@@ -102,7 +104,7 @@ class Config:
   actor: ActorConfig = group(ActorConfig)
   critic: CriticConfig = group(CriticConfig)
   adam: AdamConfig = group(AdamConfig)
-  own: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # groups are of any class
+  own: PlainMapping = dataclasses.field(default_factory=dict)  # groups are of any class
 
   def __init__(self, **values: object):
     spec = registry.find(values.get("algorithm", "gippo"))
@@ -128,7 +130,7 @@ class Config:
       return own[name]
     raise AttributeError(f"{type(self).__name__} has no {name}")
 
-  def replace(self, **changes: Any) -> Self:
+  def replace(self, **changes: Any) -> "Config":
     """The same with other fields or groups, unchecked: values may be traced.
 
     A change of `algorithm` brings the new one's groups, at their defaults where the old one has none of that name.
@@ -144,7 +146,7 @@ class Config:
     return _set(object.__new__(type(self)), common, own)
 
 
-def common_fields() -> dict[str, dataclasses.Field[Any]]:
+def common_fields() -> dict[str, Field]:
   """The fields that all algorithms have, by name."""
   return {name: field for name, field in fields_of(Config).items() if name != "own"}
 
@@ -183,7 +185,7 @@ def _group(cls: type, name: str, value: object) -> object:
   return build(cls, value, f"config.{name}")
 
 
-def _set(config: Config, common: Mapping[str, object], own: Mapping[str, object]) -> Any:
+def _set(config: Config, common: Mapping[str, object], own: Mapping[str, object]) -> "Config":
   for name, value in {**common, "own": dict(own)}.items():
     object.__setattr__(config, name, value)
   return config

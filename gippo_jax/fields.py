@@ -20,9 +20,15 @@ import jax
 from flax import struct
 
 from gippo_jax.errors import UserError
+from gippo_jax.plain import Plain
 
 # What a traced field holds: a number, as the user gave it; under `jit` an array.
 Real: TypeAlias = float | jax.Array
+
+# What makes a field: to a type checker it stands for the field's default, of whatever type.
+FieldDefault: TypeAlias = Any
+# A field of a group, of whatever type.
+Field: TypeAlias = dataclasses.Field[Any]
 
 # JAX's integers have 32 bits.
 LARGEST_INTEGER = 2**31 - 1
@@ -123,78 +129,78 @@ def real(
   above: float | None = None,
   maximum: float | None = None,
   below: float | None = None,
-) -> Any:
+) -> FieldDefault:
   """A traced real number within its bounds; `above` and `below` are not among the values."""
   allowed = Allowed("real", minimum, above, maximum, below, doc=doc)
   return struct.field(default=default, metadata={"allowed": allowed})
 
 
-def _static(default: object, allowed: Allowed) -> Any:
+def _static(default: object, allowed: Allowed) -> FieldDefault:
   return struct.field(pytree_node=False, default=default, metadata={"allowed": allowed})
 
 
-def integer(default: int, doc: str, minimum: int = 1, maximum: int = LARGEST_INTEGER) -> Any:
+def integer(default: int, doc: str, minimum: int = 1, maximum: int = LARGEST_INTEGER) -> FieldDefault:
   """A static integer."""
   return _static(default, Allowed("integer", doc=doc, minimum=minimum, maximum=maximum))
 
 
-def traced_integer(default: int, doc: str, minimum: int = 1, maximum: int = LARGEST_INTEGER) -> Any:
+def traced_integer(default: int, doc: str, minimum: int = 1, maximum: int = LARGEST_INTEGER) -> FieldDefault:
   """An integer that the compiled code takes as a number: another value needs no other program."""
   allowed = Allowed("integer", doc=doc, minimum=minimum, maximum=maximum)
   return struct.field(default=default, metadata={"allowed": allowed})
 
 
-def switch(default: bool, doc: str) -> Any:
+def switch(default: bool, doc: str) -> FieldDefault:
   """A static truth value."""
   return _static(default, Allowed("switch", doc=doc))
 
 
-def choice(default: str, options: tuple[str, ...], doc: str) -> Any:
+def choice(default: str, options: tuple[str, ...], doc: str) -> FieldDefault:
   """A static word out of a few."""
   return _static(default, Allowed("choice", options=options, doc=doc))
 
 
-def text(default: str, doc: str) -> Any:
+def text(default: str, doc: str) -> FieldDefault:
   """A static text."""
   return _static(default, Allowed("text", doc=doc))
 
 
-def texts(doc: str) -> Any:
+def texts(doc: str) -> FieldDefault:
   """A static tuple of texts, empty unless given."""
   return _static((), Allowed("texts", doc=doc))
 
 
-def sizes(default: tuple[int, ...], doc: str) -> Any:
+def sizes(default: tuple[int, ...], doc: str) -> FieldDefault:
   """A static tuple of positive integers."""
   return _static(default, Allowed("sizes", doc=doc))
 
 
-def group(cls: type) -> Any:
+def group(cls: type) -> FieldDefault:
   """A nested group of fields."""
   return struct.field(default_factory=cls)
 
 
-def fields_of(cls: type) -> dict[str, dataclasses.Field[Any]]:
+def fields_of(cls: type) -> dict[str, Field]:
   """The fields of a group by name."""
   return {field.name: field for field in dataclasses.fields(cls)}
 
 
-def allowed_of(field: dataclasses.Field[Any]) -> Allowed | None:
+def allowed_of(field: Field) -> Allowed | None:
   """What a field takes; `None` for a group."""
   return field.metadata.get("allowed")
 
 
-def group_of(field: dataclasses.Field[Any]) -> type:
+def group_of(field: Field) -> type:
   """The class of a field that is a group."""
   return cast(type, field.default_factory)
 
 
-def is_traced(field: dataclasses.Field[Any]) -> bool:
+def is_traced(field: Field) -> bool:
   """Whether the field is a leaf of the configuration."""
   return bool(field.metadata.get("pytree_node", True))
 
 
-def check_value(field: dataclasses.Field[Any], value: object, path: str) -> Any:
+def check_value(field: Field, value: object, path: str) -> Any:
   """The value in its type.
 
   Args:
@@ -214,7 +220,7 @@ def check_value(field: dataclasses.Field[Any], value: object, path: str) -> Any:
     raise UserError(f"{path}: {value!r} is not allowed; allowed: {allowed.describe()}") from None
 
 
-def build(cls: type, values: Mapping[str, object], path: str) -> Any:
+def build(cls: type, values: Mapping[str, object], path: str) -> FieldDefault:
   """A group from plain data, every value checked.
 
   Args:
@@ -232,7 +238,7 @@ def build(cls: type, values: Mapping[str, object], path: str) -> Any:
   return cls(**{name: check_value(fields[name], value, f"{path}.{name}") for name, value in values.items()})
 
 
-def plain(group: Any) -> dict[str, Any]:
+def plain(group: Any) -> Plain:
   """A group as plain data, its own groups as dictionaries; any dataclass."""
   return {
     field.name: plain(value) if dataclasses.is_dataclass(value) else value

@@ -10,6 +10,7 @@ from gippo_jax import registry
 from gippo_jax.config import Config, RunConfig, common_fields
 from gippo_jax.errors import UserError
 from gippo_jax.fields import Allowed, allowed_of, build, fields_of, plain, unknown_field
+from gippo_jax.plain import Plain, PlainMapping
 
 # What a run's `config.json` holds besides the experiment; see `runs.workdir`.
 HISTORY = "continued_from"
@@ -26,7 +27,7 @@ class Experiment(NamedTuple):
 
   config: Config
   run: RunConfig
-  env: dict[str, Any]
+  env: Plain
 
   @property
   def label(self) -> str:
@@ -40,7 +41,7 @@ class Experiment(NamedTuple):
     """Of the members."""
     return list(range(self.run.seed, self.run.seed + self.run.num_seeds))
 
-  def to_dict(self) -> dict[str, Any]:
+  def to_dict(self) -> Plain:
     """The experiment as plain data, in the shape the user writes; of the groups, the algorithm's own."""
     values = plain(self.config)
     own = {name: plain(group) for name, group in values.pop("own").items()}
@@ -62,7 +63,7 @@ def default_config() -> Any:  # a ConfigDict, of whose attributes a type checker
   return config
 
 
-def parse(values: ConfigDict | Mapping[str, Any]) -> Experiment:
+def parse(values: ConfigDict | PlainMapping) -> Experiment:
   """Checks every field.
 
   Args:
@@ -98,7 +99,7 @@ def parse(values: ConfigDict | Mapping[str, Any]) -> Experiment:
   return Experiment(config=config, run=run, env=dict(env))
 
 
-def set_field(values: dict[str, Any], name: str, value: object) -> None:
+def set_field(values: Plain, name: str, value: object) -> None:
   """Sets a field of plain data by its dotted name; groups that are missing are made.
 
   Args:
@@ -122,7 +123,7 @@ def allowed_of_name(name: str) -> Allowed | None:
   Raises:
     UserError: when there is no such field.
   """
-  known: dict[str, Any] = {**common_fields(), **registry.groups(), **fields_of(RunConfig)}
+  known: Plain = {**common_fields(), **registry.groups(), **fields_of(RunConfig)}
   path, names = "config", name.split(".")
   for depth, part in enumerate(names):
     path = f"{path}.{part}"

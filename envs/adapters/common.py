@@ -3,13 +3,14 @@
 import importlib
 from collections.abc import Iterable
 from types import ModuleType
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from gippo_jax.envs.base import PyTree
 
-def settle(tree: Any, like: Any = None) -> Any:
+
+def settle(tree: PyTree, like: PyTree = None) -> PyTree:
   """Gives a simulator's state the same types after every step, as loops over it need.
 
   Python numbers become arrays, weak types strong, and a flag that was a float stays one. A float that was an integer
@@ -30,7 +31,7 @@ def settle(tree: Any, like: Any = None) -> Any:
   return jax.tree.map(settled, tree, tree if like is None else like)
 
 
-def to_scalar(value: Any) -> jax.Array:
+def to_scalar(value: object) -> jax.Array:
   """A reward or flag as a scalar of the default float type."""
   return jnp.reshape(jnp.asarray(value, float), ())
 

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import inspect
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +16,11 @@ from gippo_jax.envs.adapters.common import (
   settle,
   to_scalar,
 )
-from gippo_jax.envs.base import State, require_positive_integer, require_real
+from gippo_jax.envs.base import PyTree, State, require_positive_integer, require_real
 from gippo_jax.envs.third_party import standard_promotion
+
+# Of a constructor, by name.
+Parameters: TypeAlias = dict[str, Any]
 
 
 class GymnaxPhysics(NamedTuple):
@@ -126,7 +129,7 @@ def from_gymnax(env: Any, episode_length: int | None = None, **parameters: Any) 
   return _adapted(env, params, f"gymnax:{type(env).__name__}", episode_length, parameters)
 
 
-def _by_name(name: str, episode_length: int | None, parameters: dict[str, Any]) -> Gymnax:
+def _by_name(name: str, episode_length: int | None, parameters: Parameters) -> Gymnax:
   full_name = f"gymnax:{name}"
   gymnax = import_package(full_name, "gymnax", "gymnax")
   require_known_name(name, "gymnax", gymnax.registered_envs)
@@ -142,11 +145,11 @@ def _by_name(name: str, episode_length: int | None, parameters: dict[str, Any]) 
   return _adapted(env, params, full_name, episode_length, own)
 
 
-def _fields_of(params: Any) -> list[str]:
+def _fields_of(params: PyTree) -> list[str]:
   return [field.name for field in dataclasses.fields(params) if field.name != "max_steps_in_episode"]
 
 
-def _adapted(env: Any, params: Any, name: str, episode_length: int | None, parameters: dict[str, Any]) -> Gymnax:
+def _adapted(env: Any, params: PyTree, name: str, episode_length: int | None, parameters: Parameters) -> Gymnax:
   for parameter, value in parameters.items():
     before = getattr(params, parameter)
     if isinstance(before, (int, float)) and not isinstance(before, bool):

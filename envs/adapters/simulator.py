@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from gippo_jax.envs.adapters.common import settle, to_scalar
-from gippo_jax.envs.base import State, require_positive_integer
+from gippo_jax.envs.base import PyTree, State, require_positive_integer
 from gippo_jax.envs.third_party import standard_promotion
 
 
@@ -79,6 +79,6 @@ class Simulator:
       truncated=truncated,
     )
 
-  def _observe(self, inner: Any) -> jax.Array:
+  def _observe(self, inner: PyTree) -> jax.Array:
     obs = inner.obs[self.observation] if isinstance(inner.obs, Mapping) else inner.obs
     return jnp.asarray(obs, float)

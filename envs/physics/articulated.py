@@ -1,7 +1,7 @@
 """What the environments on Brax have in common: reset, step, and the two kinds of root."""
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +10,9 @@ import numpy as np
 from gippo_jax.envs.base import State, Trajectory, require_choice, require_positive_integer
 from gippo_jax.envs.physics import engine
 from gippo_jax.envs.traffic.limits import at_least, at_most
+
+if TYPE_CHECKING:
+  from matplotlib.axes import Axes
 
 Array = jax.Array
 
@@ -101,7 +104,7 @@ class Articulated:
 
     return rendering.page(self.engine, trajectory, title)
 
-  def draw(self, axes: Any, trajectory: Trajectory, step: int) -> None:
+  def draw(self, axes: "Axes", trajectory: Trajectory, step: int) -> None:
     from gippo_jax.envs.physics import rendering
 
     rendering.draw(axes, self.engine, trajectory, step)

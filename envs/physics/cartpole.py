@@ -1,13 +1,16 @@
 """Cart-pole swing-up in closed form: the paper's task on physics that compile in a second and need no simulator."""
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from gippo_jax.envs.base import State, Trajectory, require_positive_integer, require_positive_real
 from gippo_jax.envs.physics.swing_up import CONTROL_STEP, swing_up_reward
+
+if TYPE_CHECKING:
+  from matplotlib.axes import Axes
 
 GRAVITY = 9.81
 
@@ -124,7 +127,7 @@ class Cartpole:
 
     return viewer.page(cartpole_rendering.scene(self, trajectory, title))
 
-  def draw(self, axes: Any, trajectory: Trajectory, step: int) -> None:
+  def draw(self, axes: "Axes", trajectory: Trajectory, step: int) -> None:
     from gippo_jax.envs.physics import cartpole_rendering
 
     cartpole_rendering.draw(self, axes, trajectory, step)

@@ -1,6 +1,6 @@
 """Pictures of the closed-form cart-pole."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -9,6 +9,8 @@ from gippo_jax.envs.physics.swing_up import CONTROL_STEP, wrap_angle
 from gippo_jax.envs.viewer import Scene, reward_curve, rounded
 
 if TYPE_CHECKING:
+  from matplotlib.axes import Axes
+
   from gippo_jax.envs.physics.cartpole import Cartpole
 
 _CART, _POLE = "#0072B2", "#D55E00"
@@ -46,7 +48,7 @@ def scene(env: "Cartpole", trajectory: Trajectory, title: str) -> Scene:
   }
 
 
-def draw(env: "Cartpole", axes: Any, trajectory: Trajectory, step: int) -> None:
+def draw(env: "Cartpole", axes: "Axes", trajectory: Trajectory, step: int) -> None:
   """Draws one state; the rail stands still.
 
   Args:

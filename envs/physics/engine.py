@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from gippo_jax.envs.base import PyTree
 from gippo_jax.envs.third_party import quiet_brax, standard_promotion
 
 Array = jax.Array
@@ -88,7 +89,7 @@ class Engine:
     return importlib.import_module(f"brax.{self.backend}.pipeline")
 
   @_promoting
-  def init(self, q: Array, qd: Array) -> Any:
+  def init(self, q: Array, qd: Array) -> PyTree:
     """The state to carry, with at least `q` and `qd`, for positions and velocities of the joints.
 
     On `generalized` and `mjx` it is those alone, so that a reset costs nothing: a substep begins by what Brax computes
@@ -101,7 +102,7 @@ class Engine:
     return self._strip(self._pipeline.init(self.system, q, qd))
 
   @_promoting
-  def advance(self, carried: Any, action: Array) -> Any:
+  def advance(self, carried: PyTree, action: Array) -> PyTree:
     """The state one control step later, the action held.
 
     Args:

@@ -2,13 +2,16 @@
 
 import html
 import types
-from typing import Any
+from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
 
 from gippo_jax.envs.base import Trajectory
 from gippo_jax.envs.physics.engine import CONTROL_STEP, Engine
+
+if TYPE_CHECKING:
+  from matplotlib.axes import Axes
 
 _MOST_FRAMES = 500
 _PLANE, _SPHERE, _CAPSULE, _BOX = 0, 2, 3, 6
@@ -42,7 +45,7 @@ def page(engine: Engine, trajectory: Trajectory, title: str) -> str:
   )
 
 
-def draw(axes: Any, engine: Engine, trajectory: Trajectory, step: int) -> None:
+def draw(axes: "Axes", engine: Engine, trajectory: Trajectory, step: int) -> None:
   """Draws one state seen along +y; the view follows the first link.
 
   Args:

@@ -5,7 +5,7 @@ for *their* speed being near 10 m/s. See docs/traffic.md for the full definition
 """
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,9 @@ from gippo_jax.envs.traffic import idm, road
 from gippo_jax.envs.traffic.bicycle import MAX_ACCELERATION, MAX_STEERING, Bicycle, bicycle_step
 from gippo_jax.envs.traffic.idm import IDMParameters
 from gippo_jax.envs.traffic.limits import at_most, usable_action
+
+if TYPE_CHECKING:
+  from matplotlib.axes import Axes
 
 Array = jax.Array
 
@@ -255,7 +258,7 @@ class PaceCar:
 
     return viewer.page(rendering.pace_car_scene(self, trajectory, title))
 
-  def draw(self, axes: Any, trajectory: Trajectory, step: int) -> None:
+  def draw(self, axes: "Axes", trajectory: Trajectory, step: int) -> None:
     from gippo_jax.envs.traffic import rendering
 
     rendering.draw(axes, rendering.pace_car_scene(self, trajectory, ""), step)

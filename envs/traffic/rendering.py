@@ -1,6 +1,6 @@
 """Pictures of traffic: a scene in plain data, played by `envs.viewer` or drawn frame by frame."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +11,8 @@ from gippo_jax.envs.traffic.road import TARGET_SPEED, VEHICLE_LENGTH
 from gippo_jax.envs.viewer import Scene, reward_curve, rounded
 
 if TYPE_CHECKING:
+  from matplotlib.axes import Axes
+
   from gippo_jax.envs.traffic.pace_car import PaceCar
   from gippo_jax.envs.traffic.ring import Ring
 
@@ -119,7 +121,7 @@ def ring_scene(env: "Ring", trajectory: Trajectory, title: str) -> Scene:
   }
 
 
-def draw(axes: Any, scene: Scene, step: int) -> None:
+def draw(axes: "Axes", scene: Scene, step: int) -> None:
   """Draws one frame, with the viewer's colours.
 
   Args:

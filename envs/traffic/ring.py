@@ -7,7 +7,7 @@ instead), there is no warm-up before the episode, and cars move by this module's
 """
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,9 @@ from gippo_jax.envs.traffic import idm
 from gippo_jax.envs.traffic.idm import IDMParameters
 from gippo_jax.envs.traffic.limits import at_least, usable_action
 from gippo_jax.envs.traffic.road import VEHICLE_LENGTH
+
+if TYPE_CHECKING:
+  from matplotlib.axes import Axes
 
 Array = jax.Array
 
@@ -189,7 +192,7 @@ class Ring:
 
     return viewer.page(rendering.ring_scene(self, trajectory, title))
 
-  def draw(self, axes: Any, trajectory: Trajectory, step: int) -> None:
+  def draw(self, axes: "Axes", trajectory: Trajectory, step: int) -> None:
     from gippo_jax.envs.traffic import rendering
 
     rendering.draw(axes, rendering.ring_scene(self, trajectory, ""), step)

@@ -1,7 +1,7 @@
 """Function optimisation, `functions.py:NAME DIMENSION` without the space: `ackley64`, `dejong1`, `rastrigin10`, ...
 
-The numbers are those of the paper's runs (De Jong and Ackley in 1 and 64 dimensions); other functions and dimensions
-take the ones of the nearest dimension.
+The numbers are those of the paper's runs, which tuned De Jong and Ackley in 1 and 64 dimensions. Other functions and
+dimensions take the ones of the nearest dimension, untuned: on Rastrigin-10 GI-PPO ends at -70, PPO at -1.
 """
 
 # A ConfigDict's fields are of any type to a type checker.

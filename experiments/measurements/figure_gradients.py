@@ -1,12 +1,12 @@
 """Pictures of gradients: their growth with the horizon, and the determinants beside their variance."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from gippo_jax.experiments.tables.problems import PHYSICS
+from gippo_jax.plain import Plain
 
 # Okabe and Ito's colours, with line styles and markers for those who print in grey.
 _STYLES = {
@@ -20,7 +20,7 @@ _DETERMINANTS = {"largest": "max", "mean": "mean", "smallest": "min"}
 _DETERMINANT_COLORS = ("#D55E00", "#000000", "#0072B2")
 
 
-def draw_horizons(rows: Sequence[dict[str, Any]]) -> Figure:
+def draw_horizons(rows: Sequence[Plain]) -> Figure:
   """Median norm (top) and variance (bottom) of the gradient by the first action against the horizon.
 
   Args:
@@ -50,7 +50,7 @@ def draw_horizons(rows: Sequence[dict[str, Any]]) -> Figure:
   return figure
 
 
-def draw_determinants(rows: Sequence[dict[str, Any]]) -> Figure:
+def draw_determinants(rows: Sequence[Plain]) -> Figure:
   """Variance of the advantage gradient (top) and determinants (bottom) over epochs (the paper's Figure 4).
 
   Args:
@@ -75,12 +75,12 @@ def draw_determinants(rows: Sequence[dict[str, Any]]) -> Figure:
   return figure
 
 
-def _systems(rows: Sequence[dict[str, Any]]) -> list[str]:
+def _systems(rows: Sequence[Plain]) -> list[str]:
   present = {row["system"] for row in rows}
   return [system for system in PHYSICS if system in present]
 
 
-def _columns(rows: Sequence[dict[str, Any]], height: float) -> tuple[Figure, np.ndarray]:
+def _columns(rows: Sequence[Plain], height: float) -> tuple[Figure, np.ndarray]:
   """A figure of two rows, a column for each system."""
   systems = _systems(rows)
   figure = Figure(figsize=(3.4 * len(systems) + 0.8, height), layout="constrained")

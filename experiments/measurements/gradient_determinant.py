@@ -15,6 +15,7 @@ import numpy as np
 from gippo_jax import envs
 from gippo_jax.experiments.configs import physics
 from gippo_jax.parsing import parse
+from gippo_jax.plain import Plain
 from gippo_jax.programs.epochs import train
 
 ALPHA = 0.01
@@ -26,9 +27,7 @@ METRICS = (
 )
 
 
-def measure_determinants(
-  problem: str, num_seeds: int, num_epochs: int, num_envs: int, **changes: Any
-) -> dict[str, Any]:
+def measure_determinants(problem: str, num_seeds: int, num_epochs: int, num_envs: int, **changes: Any) -> Plain:
   """Trains a few seeds in one compiled program.
 
   Args:

@@ -1,13 +1,13 @@
 """Gradient of a window's return by its first action against the window's length: the curse of chaos, measured."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from gippo_jax import envs
+from gippo_jax.plain import Plain
 
 ACTION_STD = 0.3
 WARM_UP = 32
@@ -76,9 +76,7 @@ def describe_gradients(gradients: np.ndarray) -> dict[str, list[float]]:
   return {name: [row[name] for row in rows] for name in rows[0]}
 
 
-def measure_horizons(
-  env: envs.Environment, horizons: Sequence[int], num_envs: int, warm_up: int = WARM_UP
-) -> dict[str, Any]:
+def measure_horizons(env: envs.Environment, horizons: Sequence[int], num_envs: int, warm_up: int = WARM_UP) -> Plain:
   """How gradients grow with the horizon in one environment.
 
   Args:

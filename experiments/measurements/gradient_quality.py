@@ -8,13 +8,13 @@ window. The gradient is that of the expected return by `p`.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gippo_jax.envs.base import Environment
+from gippo_jax.envs.base import Environment, State
 
 _QUARTERS = 4
 
@@ -41,7 +41,7 @@ class Quality(NamedTuple):
   finished: float
 
 
-def window_return(env: Environment, state: Any, actions: jax.Array) -> tuple[jax.Array, jax.Array]:
+def window_return(env: Environment, state: State, actions: jax.Array) -> tuple[jax.Array, jax.Array]:
   """Sum of the rewards of `actions`, `[T, A]`, up to the end of the episode; and whether that end came early."""
 
   def step(carry, action):
@@ -55,7 +55,7 @@ def window_return(env: Environment, state: Any, actions: jax.Array) -> tuple[jax
 
 def measure_quality(
   env: Environment,
-  states: Any,
+  states: State,
   base: jax.Array,
   key: jax.Array,
   *,

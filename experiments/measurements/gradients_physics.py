@@ -11,7 +11,7 @@ import json
 import pathlib
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.table import Table
@@ -23,6 +23,7 @@ from gippo_jax.experiments.measurements.gradient_determinant import measure_dete
 from gippo_jax.experiments.measurements.gradient_horizon import measure_horizons
 from gippo_jax.experiments.tables.documents import markdown_table, replace_block, save_figure
 from gippo_jax.experiments.tables.problems import PHYSICS
+from gippo_jax.plain import Plain
 from gippo_jax.runs.workdir import write_json
 
 CLOSED_FORM = "closed form"
@@ -115,11 +116,11 @@ class Results:
 
   def __init__(self, path: pathlib.Path):
     self._path = path
-    self.rows: dict[str, list[dict[str, Any]]] = {"horizons": [], "determinants": []}
+    self.rows: dict[str, list[Plain]] = {"horizons": [], "determinants": []}
     if path.exists():
       self.rows |= json.loads(path.read_text())
 
-  def measure(self, kind: str, identity: dict[str, Any], measurement: Callable[[], dict[str, Any]]) -> None:
+  def measure(self, kind: str, identity: Plain, measurement: Callable[[], Plain]) -> None:
     """Adds a row, unless one of the same identity is there.
 
     Args:
@@ -157,7 +158,7 @@ def measure(plan: Plan, results: Results) -> None:
     determinants(training)
 
 
-def cells(row: dict[str, Any]) -> list[str]:
+def cells(row: Plain) -> list[str]:
   """A row of the first measurement in words, in the order of the columns."""
   name = f"{row['system']}, {row['backend']}"
   if "failed" in row:
@@ -173,7 +174,7 @@ def cells(row: dict[str, Any]) -> list[str]:
   ]
 
 
-def determinant_cells(row: dict[str, Any]) -> list[str]:
+def determinant_cells(row: Plain) -> list[str]:
   """A row of the second measurement in words, in the order of the columns; of the means over the seeds."""
 
   def span(low, high, write):
@@ -235,7 +236,7 @@ def publish(results: Results, path: pathlib.Path, docs: str | None) -> None:
       replace_block(pathlib.Path(docs) / "environments.md", name, markdown_table(columns, rows))
 
 
-def _place(row: dict[str, Any]) -> tuple[int, int]:
+def _place(row: Plain) -> tuple[int, int]:
   """Of a row in a table: by system, then by backend."""
   return list(PHYSICS).index(row["system"]), (CLOSED_FORM, *BACKENDS).index(row["backend"])
 

@@ -7,7 +7,6 @@ car anywhere in its lane, ahead of them.
 
 import pathlib
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +18,7 @@ from gippo_jax.envs.traffic import PaceCar, road
 from gippo_jax.envs.traffic.pace_car import SCENARIOS
 from gippo_jax.experiments.measurements.gradient_quality import Quality, measure_quality
 from gippo_jax.experiments.tables.documents import markdown_table, replace_block
+from gippo_jax.plain import Plain
 from gippo_jax.runs.workdir import write_json
 
 _COLUMNS = (
@@ -51,7 +51,7 @@ def moving_state(env: PaceCar, key: jax.Array) -> envs.State:
   return state.replace(physics=physics, obs=env.observe(physics))
 
 
-def measure_traffic(horizons: Sequence[int], num_states: int, num_draws: int) -> list[dict[str, Any]]:
+def measure_traffic(horizons: Sequence[int], num_states: int, num_draws: int) -> list[Plain]:
   """One row for each scenario of the pace car and each horizon."""
   rows = []
   for scenario in SCENARIOS:
@@ -67,7 +67,7 @@ def measure_traffic(horizons: Sequence[int], num_states: int, num_draws: int) ->
   return rows
 
 
-def cells(row: dict[str, Any]) -> list[str]:
+def cells(row: Plain) -> list[str]:
   """A row in words, in the order of the columns."""
   quality = Quality(**{name: row[name] for name in Quality._fields})
   numbers = [

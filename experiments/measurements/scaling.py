@@ -10,7 +10,7 @@ memory of the program. Nothing else should run on the machine.
 import pathlib
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from absl import flags
 
@@ -20,6 +20,7 @@ from gippo_jax.experiments.configs import functions, physics, traffic
 from gippo_jax.experiments.tables.documents import markdown_table, replace_block
 from gippo_jax.experiments.tables.text import number
 from gippo_jax.parsing import Experiment, parse
+from gippo_jax.plain import Plain
 from gippo_jax.programs.devices import configure_jax
 from gippo_jax.runs.workdir import write_json
 
@@ -82,7 +83,7 @@ def _cartpole(num_envs: int, horizon: int) -> Experiment:
   return parse(config)
 
 
-def measure(point: Point) -> dict[str, Any]:
+def measure(point: Point) -> Plain:
   """Compiles a point's program and times its second call.
 
   Returns:
@@ -122,7 +123,7 @@ def measure(point: Point) -> dict[str, Any]:
   }
 
 
-def row_of(entry: dict[str, Any]) -> list[str]:
+def row_of(entry: Plain) -> list[str]:
   """A measurement in words, in the order of the table's columns."""
   return [
     entry["what"],

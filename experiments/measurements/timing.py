@@ -2,18 +2,18 @@
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from gippo_jax.envs.base import PyTree
 from gippo_jax.envs.wrappers import Batch
 
 _TIMINGS = 7
 _SECONDS_PER_TIMING = 0.3
 
 
-def rollout(batch: Batch, state: Any, actions: jax.Array) -> tuple[jax.Array, Any]:
+def rollout(batch: Batch, state: PyTree, actions: jax.Array) -> tuple[jax.Array, PyTree]:
   """Sum of the rewards of a window, `actions` of shape `[T, N, A]`, and the state after it."""
 
   def step(state, action):
@@ -24,7 +24,7 @@ def rollout(batch: Batch, state: Any, actions: jax.Array) -> tuple[jax.Array, An
   return jnp.sum(rewards), state
 
 
-def seconds_per_call(calls: Sequence[Callable[[], Any]]) -> list[float]:
+def seconds_per_call(calls: Sequence[Callable[[], PyTree]]) -> list[float]:
   """Best mean time of each call, s.
 
   The calls take turns, so that a spell of other work on the machine does not fall on one of them alone.

@@ -8,7 +8,6 @@ the normal distribution replace random draws.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,9 +15,11 @@ from rich.console import Console
 from rich.table import Table
 
 from gippo_jax.cli.console import console
+from gippo_jax.envs.base import PyTree
 from gippo_jax.envs.traffic import PaceCar
 from gippo_jax.errors import UserError
 from gippo_jax.experiments.measurements.gradient_quality import window_return
+from gippo_jax.plain import Plain
 
 _NUM_STATES = 256
 _NUM_SHIFTS = 512
@@ -28,7 +29,7 @@ _STANDARD_DEVIATION = 0.2
 _SOFTNESS = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 
 
-def typical_state(env: PaceCar, key: jax.Array) -> Any:
+def typical_state(env: PaceCar, key: jax.Array) -> PyTree:
   """State after some random steps, the last one before the episode would have ended."""
   start_key, action_key = jax.random.split(key)
   actions = jax.random.uniform(action_key, (_WARM_UP, 2), minval=-1.0, maxval=1.0)
@@ -46,7 +47,7 @@ def normal_quantiles(size: int) -> jax.Array:
   return _STANDARD_DEVIATION * jax.scipy.special.ndtri((jnp.arange(size, dtype=float) + 0.5) / size)
 
 
-def slopes(env: PaceCar, states: Any, actions: jax.Array, shifts: jax.Array, analytic: bool) -> jax.Array:
+def slopes(env: PaceCar, states: PyTree, actions: jax.Array, shifts: jax.Array, analytic: bool) -> jax.Array:
   """Slope of the expected return by the mean of the shift, for each shift; their mean over shifts is the result.
 
   Args:
@@ -71,7 +72,7 @@ def slopes(env: PaceCar, states: Any, actions: jax.Array, shifts: jax.Array, ana
   return jax.jit(lambda shifts: jax.lax.map(lambda shift: slope(shift, states, actions), shifts))(shifts)
 
 
-def measure() -> list[dict[str, Any]]:
+def measure() -> list[Plain]:
   """One row for the hard environment and for each softness."""
   hard = PaceCar("b")
   keys = jax.random.split(jax.random.key(0), _NUM_STATES)

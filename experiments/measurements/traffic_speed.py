@@ -22,6 +22,7 @@ from gippo_jax import envs
 from gippo_jax.cli.console import console
 from gippo_jax.errors import UserError
 from gippo_jax.experiments.measurements.timing import rollout, seconds_per_call
+from gippo_jax.plain import Plain
 
 _OUT = flags.DEFINE_string("out", None, "File for the figures as JSON.")
 _SCENARIOS = flags.DEFINE_string("scenarios", "abcde", "Letters of the scenarios to measure.")
@@ -63,7 +64,7 @@ def prepare(scenario: str, num_envs: int, horizon: int) -> tuple[Any, Any, Any, 
   return lowered[0], lowered[1], state, actions
 
 
-def measure(scenario: str) -> dict[str, Any]:
+def measure(scenario: str) -> Plain:
   """Speeds and memory of one scenario.
 
   Args:
@@ -73,7 +74,7 @@ def measure(scenario: str) -> dict[str, Any]:
     Steps per second by number of environments, the authors', ratios, and bytes the gradient program needs beside its
     arguments and results, by horizon, for the smaller number of environments.
   """
-  row: dict[str, Any] = {"scenario": scenario, "horizon": _HORIZON, "speeds": {}}
+  row: Plain = {"scenario": scenario, "horizon": _HORIZON, "speeds": {}}
   for num_envs in _NUM_ENVS:
     *programs, state, actions = prepare(scenario, num_envs, _HORIZON)
     steps = num_envs * _HORIZON

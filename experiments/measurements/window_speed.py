@@ -16,6 +16,7 @@ from gippo_jax.experiments.measurements.timing import rollout, seconds_per_call
 from gippo_jax.learning.rollout import collect, collect_with_advantage_gradient
 from gippo_jax.learning.setup import make_setup
 from gippo_jax.parsing import parse
+from gippo_jax.plain import Plain
 from gippo_jax.programs.epochs import make_epochs
 from gippo_jax.programs.memory import program_bytes
 
@@ -77,7 +78,7 @@ def prepare(problem: str, num_envs: int, horizon: int) -> dict[str, tuple[jax.st
   return {name: (jax.jit(function).lower(*arguments), arguments) for name, (function, arguments) in calls.items()}
 
 
-def measure(problem: str, num_envs: int = _NUM_ENVS, horizon: int = _HORIZON) -> dict[str, Any]:
+def measure(problem: str, num_envs: int = _NUM_ENVS, horizon: int = _HORIZON) -> Plain:
   """Speeds, seconds of compilation and memory of one problem.
 
   Args:
@@ -110,7 +111,7 @@ def measure(problem: str, num_envs: int = _NUM_ENVS, horizon: int = _HORIZON) ->
   }
 
 
-def cells(row: dict[str, Any]) -> list[str]:
+def cells(row: Plain) -> list[str]:
   """A row in words, in the order of the columns."""
   speed, memory, seconds = row["steps_per_second"], row["temporary_bytes"], row["compile_seconds"]
 

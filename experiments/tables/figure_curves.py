@@ -3,7 +3,6 @@
 import json
 import pathlib
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,6 +10,7 @@ from matplotlib.figure import Figure
 
 from gippo_jax import registry
 from gippo_jax.experiments.tables.problems import Family, label_of
+from gippo_jax.plain import Plain
 from gippo_jax.runs.statistics import bootstrap_interval
 
 Runs = dict[str, dict[str, pathlib.Path]]
@@ -35,7 +35,7 @@ _FURTHER = (
 )
 
 
-def style_of(algorithm: str, others: Sequence[str] = ()) -> dict[str, Any]:
+def style_of(algorithm: str, others: Sequence[str] = ()) -> Plain:
   """Colour and dashes of an algorithm.
 
   Args:
@@ -144,14 +144,14 @@ def draw_alpha(family: Family, runs: Runs) -> Figure:
   return figure
 
 
-def _draw_best(axis: Axes, x: float, best: np.ndarray, style: dict[str, Any]) -> None:
+def _draw_best(axis: Axes, x: float, best: np.ndarray, style: Plain) -> None:
   """The number of the table: a seed that fell back after its best epoch still has it."""
   best = best[np.isfinite(best)]
   if best.size:
     axis.plot([1.03 * x], [best.mean()], marker="<", markersize=5, color=style["color"], linestyle="none")
 
 
-def _draw_mean(axis: Axes, x: np.ndarray, values: np.ndarray, label: str, style: dict[str, Any]) -> None:
+def _draw_mean(axis: Axes, x: np.ndarray, values: np.ndarray, label: str, style: Plain) -> None:
   """Line and band, over the seeds that did not diverge, from where all of them have finished an episode."""
   values = values[np.isfinite(values[:, -1])]
   complete = np.isfinite(values).all(axis=0)

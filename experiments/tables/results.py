@@ -1,10 +1,9 @@
 """What a table keeps of its runs, and what it says of them: cells, winners, comparison with the paper."""
 
-from typing import Any
-
 import numpy as np
 
 from gippo_jax.experiments.tables.problems import Family
+from gippo_jax.plain import Plain
 from gippo_jax.runs.statistics import (
   Interval,
   bootstrap_interval,
@@ -13,7 +12,7 @@ from gippo_jax.runs.statistics import (
 )
 from gippo_jax.runs.summary import Summary
 
-Cell = dict[str, Any]
+Cell = Plain
 Results = dict[str, dict[str, Cell]]
 
 
@@ -64,7 +63,7 @@ def winner_of(cells: dict[str, Cell], field: str = "mean") -> str | None:
   return max(known, key=lambda name: known[name]) if known else None
 
 
-def compare_with_paper(family: Family, results: Results) -> dict[str, dict[str, Any]]:
+def compare_with_paper(family: Family, results: Results) -> dict[str, Plain]:
   """Row by row: who wins here and in the paper, and how far the means are from the paper's.
 
   Returns:
@@ -83,7 +82,7 @@ def compare_with_paper(family: Family, results: Results) -> dict[str, dict[str, 
   return rows
 
 
-def improvements(results: Results, algorithm: str = "gippo") -> dict[str, dict[str, Any]]:
+def improvements(results: Results, algorithm: str = "gippo") -> dict[str, Plain]:
   """Probability that a run of `algorithm` beats a run of each other one, averaged over the problems both ran on.
 
   Returns:

@@ -9,7 +9,6 @@ import pkgutil
 import re
 from collections.abc import Mapping
 from types import ModuleType
-from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -17,6 +16,7 @@ from gippo_jax import registry
 from gippo_jax.cli.flags import ConfigFlags
 from gippo_jax.errors import UserCodeError, UserError
 from gippo_jax.parsing import HISTORY, Experiment, allowed_of_name, parse, set_field
+from gippo_jax.plain import Plain
 
 _PRESETS = "gippo_jax.experiments.configs"
 
@@ -61,7 +61,7 @@ def presets() -> dict[str, str]:
   return found
 
 
-def load_config(source: str) -> dict[str, Any]:
+def load_config(source: str) -> Plain:
   """What a preset or a file says.
 
   Args:
@@ -99,7 +99,7 @@ def load_config(source: str) -> dict[str, Any]:
   return dict(values)
 
 
-def override(values: dict[str, Any], name: str, text: str, others: Mapping[str, str]) -> None:
+def override(values: Plain, name: str, text: str, others: Mapping[str, str]) -> None:
   """Changes a field as the command line says.
 
   Args:

@@ -1,12 +1,14 @@
 """The environment axis over devices: where XLA is told to keep it, inside programs that are otherwise unaware of it."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
+
+from gippo_jax.envs.base import PyTree
 
 if TYPE_CHECKING:
   from jaxlib._jax import Device  # `jax.Device`, which is a variable to a type checker
@@ -21,7 +23,7 @@ def environment_mesh(devices: list[Device]) -> Mesh:
   return Mesh(np.asarray(devices), (ENVIRONMENT,))
 
 
-def spread(tree: Any, axis: int) -> Any:
+def spread(tree: PyTree, axis: int) -> PyTree:
   """Asks that `axis` of every leaf lie over the devices of the mesh in force; changes no number.
 
   Args:
@@ -43,7 +45,7 @@ def spread(tree: Any, axis: int) -> Any:
   return jax.tree.map(constrain, tree)
 
 
-def apply_by_environment(function: Callable[[jax.Array], Any], x: jax.Array, axis: int) -> Any:
+def apply_by_environment(function: Callable[[jax.Array], PyTree], x: jax.Array, axis: int) -> PyTree:
   """`function(x)`, where `function` treats all axes but the last as one; no device needs another's environments.
 
   Args:

@@ -6,12 +6,15 @@ process every function here returns at once.
 
 import pickle
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import numpy as np
 
 from gippo_jax.errors import UserError
+from gippo_jax.plain import Plain
+
+T = TypeVar("T")
 
 # How long a process that ends waits for the others; one that failed need not hold the rest for JAX's five minutes.
 _SHUTDOWN_SECONDS = 30
@@ -57,7 +60,7 @@ def is_first() -> bool:
   return jax.process_index() == 0
 
 
-def of_first(compute: Callable[[], Any]) -> Any:
+def of_first(compute: Callable[[], T]) -> T:
   """The result of `compute` on the first process, on all of them; any value that can be pickled.
 
   Raises:
@@ -99,7 +102,7 @@ def agree(mine: Decision) -> Decision:
   return Decision(chunk, bool(save), bool(everyone[:, 2].any()))
 
 
-def require_same(experiment: dict[str, Any]) -> None:
+def require_same(experiment: Plain) -> None:
   """Refuses processes that were started for different runs.
 
   Args:

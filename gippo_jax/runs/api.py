@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gippo_jax import registry
+from gippo_jax.algorithms.base import Algorithm
 from gippo_jax.config import Config, RunConfig
 from gippo_jax.envs import check
 from gippo_jax.envs.base import Environment
@@ -12,7 +13,9 @@ from gippo_jax.envs.imported import describe
 from gippo_jax.errors import UserError
 from gippo_jax.fields import build, plain
 from gippo_jax.learning.policies import Policy
+from gippo_jax.learning.setup import Setup
 from gippo_jax.parsing import Experiment, parse
+from gippo_jax.plain import Plain, PlainMapping
 from gippo_jax.registry import AlgorithmSpec
 from gippo_jax.runs.environments import make_environment
 from gippo_jax.runs.prepare import prepare
@@ -39,19 +42,19 @@ class TrainedRun(NamedTuple):
     """A trained policy; see `load_policy`."""
     return load_policy(self.workdir, seed, which)
 
-  def rows(self) -> list[dict[str, Any]]:
+  def rows(self) -> list[Plain]:
     """The rows of `metrics.jsonl`, one per logged epoch and seed; their columns are the algorithm's."""
     return read_rows(Workdir(self.workdir))
 
 
 def train_run(
-  env: Environment | str | Mapping[str, Any],
+  env: Environment | str | PlainMapping,
   config: Config | None = None,
   *,
   seeds: Sequence[int] = (1,),
   workdir: str | pathlib.Path | None = None,
   progress: bool | Progress = True,
-  **options: Any,
+  **options: object,
 ) -> TrainedRun:
   """Trains with files, progress and checkpoints; called again alike, it resumes, or reads what is done.
 
@@ -102,7 +105,7 @@ def register_algorithm(
   name: str,
   label: str,
   groups: Mapping[str, type],
-  make: Callable[..., Any],
+  make: Callable[[Setup], Algorithm],
   **attributes: Any,
 ) -> AlgorithmSpec:
   """Adds an algorithm of one's own.

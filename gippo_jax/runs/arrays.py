@@ -15,7 +15,7 @@ import pathlib
 import struct
 import zlib
 from collections.abc import Callable, Mapping
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +25,7 @@ import numpy as np
 import gippo_jax
 from gippo_jax.envs.base import PyTree
 from gippo_jax.errors import UserError
+from gippo_jax.plain import Plain
 
 FORMAT = 1
 _MAGIC = b"GIPPOJAX"
@@ -32,7 +33,7 @@ _PREFIX = struct.Struct("<8sIQI")  # magic, format, length of the header, checks
 _WIDE_TYPES = {name: np.dtype(getattr(ml_dtypes, name)) for name in ("bfloat16", "float8_e4m3fn", "float8_e5m2")}
 _HEADER_ENTRY = "__header__"
 
-Metadata = dict[str, Any]  # JSON
+Metadata = Plain  # JSON
 
 
 class DamagedFile(UserError):

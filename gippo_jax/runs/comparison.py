@@ -2,11 +2,12 @@
 
 import json
 import pathlib
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from gippo_jax.errors import UserError
+from gippo_jax.plain import Plain
 from gippo_jax.runs.recording import read_rows
 from gippo_jax.runs.statistics import bootstrap_interval, interquartile_mean, probability_of_improvement
 from gippo_jax.runs.workdir import Workdir
@@ -54,7 +55,7 @@ def read_contenders(paths: list[str], score: str) -> list[Contender]:
   ]
 
 
-def compare(contenders: list[Contender]) -> list[dict[str, Any]]:
+def compare(contenders: list[Contender]) -> list[Plain]:
   """A row for each.
 
   Args:
@@ -87,7 +88,7 @@ def compare(contenders: list[Contender]) -> list[dict[str, Any]]:
   return rows
 
 
-def markdown(rows: list[dict[str, Any]], score: str) -> str:
+def markdown(rows: list[Plain], score: str) -> str:
   """The rows as a table; after it who beats whom."""
   lines = [f"| {score} | mean | IQM | 95 % interval | seeds | lost |", "|---|---|---|---|---|---|"]
   for row in rows:

@@ -1,14 +1,12 @@
 """Environments as a configuration names them."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from gippo_jax import envs
 from gippo_jax.envs.base import Environment
 from gippo_jax.errors import UserCodeError, UserError
+from gippo_jax.plain import PlainMapping
 
 
-def make_environment(env: Mapping[str, Any]) -> Environment:
+def make_environment(env: PlainMapping) -> Environment:
   """The environment of a configuration's group `env`.
 
   Args:
@@ -27,7 +25,7 @@ def make_environment(env: Mapping[str, Any]) -> Environment:
     raise UserError(f"config.{error}") from None
 
 
-def make_env(name: str, **parameters: Any) -> Environment:
+def make_env(name: str, **parameters: object) -> Environment:
   """An environment by its name.
 
   Args:

@@ -1,12 +1,13 @@
 """The picture of a run: return and, where there is one, alpha against environment steps."""
 
 import pathlib
-from typing import Any
 
 import numpy as np
 
+from gippo_jax.plain import Plain
 
-def plot_learning_curve(rows: list[dict[str, Any]], title: str, path: pathlib.Path) -> None:
+
+def plot_learning_curve(rows: list[Plain], title: str, path: pathlib.Path) -> None:
   """Draws `learning_curve.png`.
 
   The line is the mean over seeds, the band their range. Where every return is negative and they span more than two
@@ -49,7 +50,7 @@ def plot_learning_curve(rows: list[dict[str, Any]], title: str, path: pathlib.Pa
   temporary.replace(path)
 
 
-def _by_step(rows: list[dict[str, Any]], name: str) -> tuple[np.ndarray, np.ndarray]:
+def _by_step(rows: list[Plain], name: str) -> tuple[np.ndarray, np.ndarray]:
   """Thousands of steps, and values `[steps, seeds]`.
 
   Epochs in which a value is missing for a seed are left out, unless the seed was given up before: then it is NaN.

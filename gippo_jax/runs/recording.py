@@ -1,10 +1,10 @@
 """What a run writes while it trains: `metrics.jsonl` and TensorBoard events, one row per logged epoch and seed."""
 
 import json
-from typing import Any
 
 import numpy as np
 
+from gippo_jax.plain import Plain
 from gippo_jax.runs.workdir import Workdir, finite_or_none, write_text
 
 
@@ -87,7 +87,7 @@ class Recorder:
 class NoRecorder:
   """Writes nothing: what every process but the first has."""
 
-  def write(self, *_: Any) -> None:
+  def write(self, *_: object) -> None:
     """Does nothing."""
 
   def close(self) -> None:
@@ -148,7 +148,7 @@ def hide_unfinished(metrics: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
   return metrics | {name: np.where(none_yet, np.nan, metrics[name]) for name in ("return", "best_return")}
 
 
-def read_rows(workdir: Workdir) -> list[dict[str, Any]]:
+def read_rows(workdir: Workdir) -> list[Plain]:
   """Complete rows of `metrics.jsonl`; a line that a kill cut short is left out."""
   rows = []
   if workdir.metrics.exists():

@@ -4,11 +4,11 @@ import json
 import math
 import os
 import pathlib
-from collections.abc import Mapping
-from typing import Any, cast
+from typing import cast
 
 from gippo_jax.errors import UserError
 from gippo_jax.parsing import HISTORY, Experiment, parse
+from gippo_jax.plain import Plain, PlainMapping
 from gippo_jax.runs.summary import Summary
 
 # Without these a summary tells nothing; others may have been added since it was written.
@@ -36,7 +36,7 @@ class Workdir:
     self.tensorboard = self.path / "tensorboard"
     self.learning_curve = self.path / "learning_curve.png"
 
-  def check(self, experiment: Experiment, extra: Mapping[str, Any] = {}, may_go_on: bool = False) -> None:
+  def check(self, experiment: Experiment, extra: PlainMapping | None = None, may_go_on: bool = False) -> None:
     """Touches nothing.
 
     Args:
@@ -47,6 +47,7 @@ class Workdir:
     Raises:
       UserError: when the folder holds a run with another configuration.
     """
+    extra = extra or {}
     present = self.stored()
     if present is None:
       return
@@ -62,7 +63,7 @@ class Workdir:
           "(to go on), or another folder"
         )
 
-  def open(self, experiment: Experiment, extra: Mapping[str, Any] = {}, may_go_on: bool = False) -> None:
+  def open(self, experiment: Experiment, extra: PlainMapping | None = None, may_go_on: bool = False) -> None:
     """Makes the folder if needed and writes `config.json`.
 
     Args:
@@ -72,6 +73,7 @@ class Workdir:
     Raises:
       UserError: when the folder holds a run with another configuration, or cannot be written; nothing is touched.
     """
+    extra = extra or {}
     self.check(experiment, extra, may_go_on)
     present = self.stored() or {}
     history = list(present.get(HISTORY, []))
@@ -86,7 +88,7 @@ class Workdir:
         f"--workdir: {self.path} cannot be written ({error.strerror}); allowed: a folder you may write to"
       ) from None
 
-  def stored(self) -> dict[str, Any] | None:
+  def stored(self) -> Plain | None:
     """What `config.json` holds; `None` where there is none.
 
     Raises:
@@ -127,7 +129,7 @@ class Workdir:
     complete = isinstance(summary, dict) and summary.keys() >= _ESSENTIAL
     return cast(Summary, summary) if complete else None
 
-  def _may_go_on(self, present: Mapping[str, Any], experiment: Experiment) -> bool:
+  def _may_go_on(self, present: PlainMapping, experiment: Experiment) -> bool:
     before = present.get("num_epochs")
     if not isinstance(before, int) or experiment.config.num_epochs <= before:
       return False
@@ -135,7 +137,7 @@ class Workdir:
     return summary is not None and summary["status"] == "finished"
 
 
-def _as_parsed(present: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+def _as_parsed(present: PlainMapping, extra: PlainMapping) -> Plain:
   """What a folder's configuration means today: fields that were added since are at their defaults."""
   try:
     return json.loads(
@@ -145,9 +147,9 @@ def _as_parsed(present: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str
     raise UserError(f"--workdir: the configuration stored there is not this version's: {error}") from None
 
 
-def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(tree: PlainMapping, prefix: str = "") -> Plain:
   """Nested dictionaries as one, with dotted names."""
-  flat: dict[str, Any] = {}
+  flat: Plain = {}
   for name, value in tree.items():
     if isinstance(value, dict):
       flat |= flatten(value, f"{prefix}{name}.")

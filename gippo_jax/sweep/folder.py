@@ -4,17 +4,17 @@ import json
 import os
 import pathlib
 import shutil
-from typing import Any
 
 from gippo_jax.errors import UserError
 from gippo_jax.parsing import Experiment, parse
+from gippo_jax.plain import Plain
 from gippo_jax.runs.summary import Summary
 from gippo_jax.runs.workdir import Workdir, write_json
 from gippo_jax.sweep.plan import Member
 from gippo_jax.sweep.space import Assignment
 
 
-def _as_parsed(part: str, present: dict[str, Any]) -> object:
+def _as_parsed(part: str, present: Plain) -> object:
   """What a stored definition means today: fields that were added since are at their defaults."""
   if part != "config" or not isinstance(present.get(part), dict):
     return present.get(part)

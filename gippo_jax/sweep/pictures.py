@@ -2,9 +2,15 @@
 
 import itertools
 import pathlib
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
+from gippo_jax.plain import Plain
+
+if TYPE_CHECKING:
+  from matplotlib.axes import Axes
+  from matplotlib.figure import Figure
 
 _MOST_PAIRS = 6
 _MOST_WRITTEN = 100  # cells whose values are readable
@@ -24,7 +30,7 @@ class _Axis(NamedTuple):
   ticks: list[tuple[float, str]]
 
 
-def draw_parallel_coordinates(results: dict[str, Any], path: pathlib.Path) -> None:
+def draw_parallel_coordinates(results: Plain, path: pathlib.Path) -> None:
   """A line for each setting through the values of its fields to its mean score; good ones are bright and on top.
 
   Args:
@@ -59,7 +65,7 @@ def draw_parallel_coordinates(results: dict[str, Any], path: pathlib.Path) -> No
   _save(figure, path)
 
 
-def draw_heat_maps(results: dict[str, Any], path: pathlib.Path) -> None:
+def draw_heat_maps(results: Plain, path: pathlib.Path) -> None:
   """The mean score over every pair of fields (over one field, when there is but one): the best over the other fields.
 
   Values that do not repeat, as those of a random search, are drawn as points instead of cells.
@@ -103,7 +109,7 @@ def draw_heat_maps(results: dict[str, Any], path: pathlib.Path) -> None:
   _save(figure, path)
 
 
-def _write_values(panel: Any, cells: np.ndarray) -> None:
+def _write_values(panel: "Axes", cells: np.ndarray) -> None:
   """The score in every cell, dark on bright and bright on dark."""
   middle = 0.5 * (np.nanmin(cells) + np.nanmax(cells))
   for (row, column), score in np.ndenumerate(cells):
@@ -112,7 +118,7 @@ def _write_values(panel: Any, cells: np.ndarray) -> None:
       panel.text(column, row, f"{score:.3g}", ha="center", va="center", fontsize="x-small", color=color)
 
 
-def _ranked(results: dict[str, Any]) -> tuple[list[dict[str, Any]], np.ndarray, str]:
+def _ranked(results: Plain) -> tuple[list[Plain], np.ndarray, str]:
   """Settings, best first, their mean scores, and what to call these.
 
   Where all are negative and span more than two decades (a function being minimised), they are counted in decades.
@@ -163,7 +169,7 @@ def _ends_of(ticks: list[tuple[float, str]]) -> list[tuple[float, str]]:
   return [ticks[0], ticks[-1]]
 
 
-def _save(figure: Any, path: pathlib.Path) -> None:
+def _save(figure: "Figure", path: pathlib.Path) -> None:
   temporary = path.with_name(path.name + ".tmp")
   figure.savefig(temporary, dpi=120, format="png")
   temporary.replace(path)

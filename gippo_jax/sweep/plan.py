@@ -180,7 +180,7 @@ def _memories(num_devices: int) -> int:
   return 1 if jax.local_devices()[0].platform == "cpu" else num_devices
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
   if isinstance(value, float):
     return f"{value:.4g}"
   return "x".join(str(entry) for entry in value) if isinstance(value, (list, tuple)) else str(value)

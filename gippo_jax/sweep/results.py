@@ -3,10 +3,10 @@
 import csv
 import io
 import math
-from typing import Any
 
 import numpy as np
 
+from gippo_jax.plain import Plain
 from gippo_jax.runs.statistics import bootstrap_interval, interquartile_mean
 from gippo_jax.runs.workdir import write_json, write_text
 from gippo_jax.sweep.folder import SweepFolder
@@ -14,7 +14,7 @@ from gippo_jax.sweep.plan import Member
 from gippo_jax.sweep.space import Assignment
 
 # What `sweep.json` holds: nested plain data.
-Results = dict[str, Any]
+Results = Plain
 
 SCORES = ("best_return", "final_return", "evaluation_return", "best_evaluation_return")
 
@@ -63,13 +63,13 @@ def report(
   return results
 
 
-def rank(entries: list[dict[str, Any]], criterion: str) -> list[dict[str, Any]]:
+def rank(entries: list[Plain], criterion: str) -> list[Plain]:
   """Settings that have a score, best first: fewest diverged seeds, then the largest mean over the others."""
   scored = [entry for entry in entries if entry[criterion]["mean"] is not None]
   return sorted(scored, key=lambda entry: (entry["diverged"], -entry[criterion]["mean"]))
 
 
-def _row(folder: SweepFolder, member: Member) -> dict[str, Any]:
+def _row(folder: SweepFolder, member: Member) -> Plain:
   row = {"member": member.index, "setting": member.setting, "seed": member.seed, "folder": member.folder}
   summary = folder.summary_of(member)
   if summary is None:
@@ -78,10 +78,10 @@ def _row(folder: SweepFolder, member: Member) -> dict[str, Any]:
   return row | {"status": summary["status"], **scores, "epochs": summary["epochs"], "reason": summary["reasons"][0]}
 
 
-def _aggregate(rows: list[dict[str, Any]], criterion: str) -> dict[str, Any]:
+def _aggregate(rows: list[Plain], criterion: str) -> Plain:
   """Over the seeds of a setting that did not diverge."""
   finished = [row for row in rows if row["status"] == "finished"]
-  aggregate: dict[str, Any] = {
+  aggregate: Plain = {
     "seeds": len(finished),
     "diverged": sum(row["status"] == "diverged" for row in rows),
     "not_done": sum(row["status"] == "not done" for row in rows),
@@ -99,12 +99,12 @@ def _aggregate(rows: list[dict[str, Any]], criterion: str) -> dict[str, Any]:
   return aggregate
 
 
-def _scored(rows: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+def _scored(rows: list[Plain], name: str) -> list[Plain]:
   """Those that trained to their end and have the score."""
   return [row for row in rows if row["status"] == "finished" and row[name] is not None and math.isfinite(row[name])]
 
 
-def _csv(rows: list[dict[str, Any]], settings: list[Assignment]) -> str:
+def _csv(rows: list[Plain], settings: list[Assignment]) -> str:
   text = io.StringIO()
   fields = list(settings[0])
   first = ("member", "setting", "seed", "status")

@@ -8,7 +8,6 @@ import pathlib
 import re
 from collections.abc import Mapping
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from gippo_jax import registry
 from gippo_jax.config import RunConfig
 from gippo_jax.errors import UserError
 from gippo_jax.parsing import Experiment, allowed_values, parse, set_field
+from gippo_jax.plain import Plain
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +53,7 @@ class LogUniform(Uniform):
 
 # Values or a range by field, e.g. {"alpha.initial": [1e-5, 1e-4], "ppo.learning_rate": LogUniform(1e-5, 1e-2)}.
 Space = Mapping[str, list | Uniform]
-Assignment = dict[str, Any]
+Assignment = Plain
 
 
 def parse_grid(text: str) -> Space:
@@ -180,12 +180,12 @@ def expand(base: Experiment, settings: list[Assignment]) -> list[Experiment]:
   return experiments
 
 
-def _literal(text: str) -> Any:
+def _literal(text: str) -> object:
   try:
     return ast.literal_eval(text)
   except (ValueError, SyntaxError):
     return text
 
 
-def _draw(values: list | Uniform, generator: np.random.Generator) -> Any:
+def _draw(values: list | Uniform, generator: np.random.Generator) -> object:
   return values.draw(generator) if isinstance(values, Uniform) else values[int(generator.integers(len(values)))]

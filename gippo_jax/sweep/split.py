@@ -4,12 +4,12 @@ import json
 import pathlib
 import shutil
 import time
-from typing import Any
 
 import jax
 import numpy as np
 
 from gippo_jax.learning.state import best_or_last
+from gippo_jax.plain import Plain
 from gippo_jax.runs import checkpoint as checkpoints
 from gippo_jax.runs.arrays import named_leaves
 from gippo_jax.runs.checkpoint import Checkpoint, rows_of
@@ -30,7 +30,7 @@ def split(chunk: Workdir, members: list[Member], outcome: Outcome, folder: pathl
     outcome: of the training, which has ended.
     folder: receives a folder for each member.
   """
-  rows: list[list[dict[str, Any]]] = [[] for _ in members]
+  rows: list[list[Plain]] = [[] for _ in members]
   for row in read_rows(chunk):
     rows[row.pop("member")].append(row)
   epochs = np.asarray(outcome.states.epoch)
@@ -51,8 +51,8 @@ def split(chunk: Workdir, members: list[Member], outcome: Outcome, folder: pathl
     write_json(workdir.summary, _summary_of(summary, position, int(epochs[position]), len(members)))
 
 
-def _summary_of(summary: Summary, position: int, epochs: int, num_members: int) -> dict[str, Any]:
-  values: dict[str, Any] = dict(summary)
+def _summary_of(summary: Summary, position: int, epochs: int, num_members: int) -> Plain:
+  values: Plain = dict(summary)
   own = {name: [value[position]] if name in BY_MEMBER else value for name, value in values.items()}
   steps_per_epoch = summary["steps"] // max(summary["epochs"], 1)
   return own | {
@@ -63,7 +63,7 @@ def _summary_of(summary: Summary, position: int, epochs: int, num_members: int) 
   }
 
 
-def _write_events(workdir: Workdir, seed: int, rows: list[dict[str, Any]], run_seconds: float) -> None:
+def _write_events(workdir: Workdir, seed: int, rows: list[Plain], run_seconds: float) -> None:
   """One event a row: `SummaryWriter`, with one for every number, takes ten times as long."""
   from tensorboardX.proto.event_pb2 import Event  # pyright: ignore[reportAttributeAccessIssue]
   from tensorboardX.proto.summary_pb2 import Summary as Values  # pyright: ignore[reportAttributeAccessIssue]

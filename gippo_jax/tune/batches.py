@@ -9,6 +9,7 @@ import numpy as np
 
 from gippo_jax.config import Config
 from gippo_jax.envs.base import Environment
+from gippo_jax.learning.state import TrainingState
 from gippo_jax.programs.members import Members, make_members
 from gippo_jax.runs.recording import hide_unfinished
 
@@ -71,7 +72,7 @@ class Programs:
     return _chunks(members, states, configs[0].num_epochs)
 
 
-def _chunks(members: Members, states: Any, num_epochs: int) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+def _chunks(members: Members, states: TrainingState, num_epochs: int) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
   epoch = 0
   while epoch < num_epochs:
     length = min(members.capacity, num_epochs - epoch)

@@ -3,7 +3,6 @@
 import csv
 import io
 import pathlib
-from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -58,7 +57,7 @@ def _reason(trial: FrozenTrial) -> str:
   return "interrupted" if trial.state == TrialState.FAIL else trial.user_attrs.get("reason", "")
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
   return format_number(value) if isinstance(value, float) else as_text(value)
 
 

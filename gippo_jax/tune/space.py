@@ -13,6 +13,7 @@ from gippo_jax import registry
 from gippo_jax.config import RunConfig
 from gippo_jax.errors import UserError
 from gippo_jax.parsing import Experiment, allowed_values, parse, set_field
+from gippo_jax.plain import Plain
 
 PAPER_SPACE = pathlib.Path(__file__).with_name("paper_space.py")
 _DRAWS = 64
@@ -44,9 +45,9 @@ class Space:
     get_space = getattr(module, "get_space", None)
     if not callable(get_space):
       raise UserError(f"--space: {path} has no get_space; allowed: a file with get_space(trial) -> {{field: value}}")
-    self._get_space = cast(Callable[[optuna.Trial], dict[str, Any]], get_space)
+    self._get_space = cast(Callable[[optuna.Trial], Plain], get_space)
 
-  def draw(self, trial: optuna.Trial) -> dict[str, Any]:
+  def draw(self, trial: optuna.Trial) -> Plain:
     """Values of fields by dotted names, as the trial suggests them.
 
     Raises:
@@ -63,7 +64,7 @@ class Space:
       raise UserError(f"--space: {self.path}: get_space returned {fields!r}; allowed: a dict {{field: value}}")
     return fields
 
-  def apply(self, experiment: Experiment, fields: dict[str, Any]) -> Experiment:
+  def apply(self, experiment: Experiment, fields: Plain) -> Experiment:
     """The experiment with the drawn values, checked as the command line's are.
 
     Args:
@@ -123,7 +124,7 @@ class _CornerSampler(optuna.samplers.BaseSampler):
     return ends[self._generator.integers(len(ends))]
 
 
-def _set(values: dict[str, Any], name: str, value: Any) -> None:
+def _set(values: Plain, name: str, value: Any) -> None:
   if not isinstance(name, str):
     raise UserError(f"{name!r} is no name of a field")
   group = name.split(".")[0]

@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import optuna
@@ -14,6 +13,7 @@ from optuna.trial import Trial, TrialState
 from gippo_jax.envs.base import Environment
 from gippo_jax.errors import UserError
 from gippo_jax.parsing import Experiment
+from gippo_jax.plain import Plain
 from gippo_jax.runs.divergence import DivergenceWatch
 from gippo_jax.runs.progress import Progress
 from gippo_jax.runs.workdir import Workdir, write_text
@@ -246,7 +246,7 @@ class _Group:
     trial.set_user_attr("reason", reason)
     self._study.tell(trial, state=TrialState.PRUNED)
 
-  def _shown(self, returns: np.ndarray) -> dict[str, Any]:
+  def _shown(self, returns: np.ndarray) -> Plain:
     shown = {"alive": len(self._alive)}
     if self._alive:
       shown["best mean return"] = np.nanmax(returns.mean(axis=1)[list(self._alive)], initial=-np.inf)
