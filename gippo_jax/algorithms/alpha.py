@@ -71,7 +71,7 @@ class AlphaEvidence(struct.PyTreeNode):
 
 def init_alpha(config: AlphaConfig) -> AlphaState:
   """State before the first epoch."""
-  return AlphaState(alpha=jnp.asarray(config.initial), performance=init_statistics())
+  return AlphaState(alpha=jnp.asarray(config.initial), performance=init_statistics(prior="paper"))
 
 
 def adapt_alpha(state: AlphaState, evidence: AlphaEvidence, config: AlphaConfig) -> tuple[AlphaState, jax.Array]:

@@ -3,18 +3,19 @@
 import chex
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from gippo_jax.fields import Real
 
 
 def generalized_advantages(
-  reward: jax.Array,
-  value: jax.Array,
-  next_value: jax.Array,
-  next_start: jax.Array,
+  reward: Float[Array, "T *batch"],
+  value: Float[Array, "T *batch"],
+  next_value: Float[Array, "T *batch"],
+  next_start: Float[Array, "T *batch"],
   discount: Real,
   gae_lambda: Real,
-) -> jax.Array:
+) -> Float[Array, "T *batch"]:
   """`A_t = delta_t + discount * lambda * (1 - start_{t+1}) * A_{t+1}` (Eq. 2; Schulman et al. 2016).
 
   `delta_t = r_t + discount * next_v_t - v_t`. Whether an episode ended for good or was cut shows only in `next_value`:
@@ -46,11 +47,11 @@ def generalized_advantages(
   return advantage
 
 
-def segment_starts(episode_start: jax.Array) -> jax.Array:
+def segment_starts(episode_start: Float[Array, "T N"]) -> Float[Array, "T N"]:
   """1 where a segment begins: at the window's first step and wherever an episode starts; `[T, N] -> [T, N]`."""
   return episode_start.at[0].set(1.0)
 
 
-def standardize(advantage: jax.Array) -> jax.Array:
+def standardize(advantage: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
   """Subtracts the mean and divides by the unbiased standard deviation plus 1e-8, over all entries."""
   return (advantage - jnp.mean(advantage)) / (jnp.std(advantage, ddof=1) + 1e-8)

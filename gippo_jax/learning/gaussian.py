@@ -4,29 +4,38 @@ Log-probabilities are those of the unsquashed action, without a correction for t
 numbers here and in the algorithms are those of docs/algorithms.md.
 """
 
-import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 _HALF_LOG_TWO_PI = 0.9189385332046727
 
 
-def sample(mean: jax.Array, log_std: jax.Array, noise: jax.Array) -> jax.Array:
+def sample(
+  mean: Float[Array, "*batch A"], log_std: Float[Array, "*batch A"], noise: Float[Array, "*batch A"]
+) -> Float[Array, "*batch A"]:
   """Reparameterised action `mu + sigma * eps` (Eq. 1); all of shape `[..., A]`."""
   return mean + jnp.exp(log_std) * noise
 
 
-def squash(action: jax.Array) -> jax.Array:
+def squash(action: Float[Array, "*batch A"]) -> Float[Array, "*batch A"]:
   """What the environment receives: `tanh(a)`, within [-1, 1] whatever the rounding."""
   return jnp.clip(jnp.tanh(action), -1.0, 1.0)
 
 
-def log_prob(mean: jax.Array, log_std: jax.Array, action: jax.Array) -> jax.Array:
+def log_prob(
+  mean: Float[Array, "*batch A"], log_std: Float[Array, "*batch A"], action: Float[Array, "*batch A"]
+) -> Float[Array, "*batch"]:
   """Log density of the unsquashed `action`, summed over action entries: `[..., A] -> [...]`."""
   standardized = (action - mean) * jnp.exp(-log_std)
   return jnp.sum(-0.5 * standardized**2 - log_std - _HALF_LOG_TWO_PI, axis=-1)
 
 
-def kl_divergence(mean: jax.Array, log_std: jax.Array, other_mean: jax.Array, other_log_std: jax.Array) -> jax.Array:
+def kl_divergence(
+  mean: Float[Array, "*batch A"],
+  log_std: Float[Array, "*batch A"],
+  other_mean: Float[Array, "*batch A"],
+  other_log_std: Float[Array, "*batch A"],
+) -> Float[Array, "*batch"]:
   """`KL(N(mean, std) || N(other_mean, other_std))`, summed over action entries: four times `[..., A] -> [...]`."""
   log_ratio = log_std - other_log_std
   distance = (mean - other_mean) * jnp.exp(-other_log_std)

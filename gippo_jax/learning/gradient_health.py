@@ -3,11 +3,12 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 _MOST_BINS = 8
 
 
-def drop_nonfinite(gradient: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
+def drop_nonfinite(gradient: Float[Array, "T N A"]) -> tuple[Float[Array, "T N A"], dict[str, jax.Array]]:
   """Replaces derivatives that are not finite by 0, and describes the others.
 
   Backpropagation through time multiplies Jacobians, so that a derivative by an early action has passed through more of

@@ -1,12 +1,12 @@
 """How estimates of one gradient become one: small pure functions, used by the algorithms."""
 
-import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
 
 _SMALLEST_VARIANCE = 1e-8
 
 
-def total_variance(samples: jax.Array, used: jax.Array) -> jax.Array:
+def total_variance(samples: Float[Array, "S P"], used: Bool[Array, " S"]) -> Float[Array, ""]:
   """Trace of the unbiased sample covariance.
 
   Args:
@@ -22,7 +22,7 @@ def total_variance(samples: jax.Array, used: jax.Array) -> jax.Array:
   return jnp.sum(weight * (samples - mean) ** 2) / (count - 1.0)
 
 
-def inverse_variance_weight(variance: jax.Array, other: jax.Array) -> jax.Array:
+def inverse_variance_weight(variance: Float[Array, "*shape"], other: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
   """Weight of the first of two estimators, `other / (variance + other)` (Eq. 15; Parmas et al., PIPPS, ICML 2018).
 
   Args:
