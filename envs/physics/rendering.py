@@ -40,8 +40,10 @@ def page(engine: Engine, trajectory: Trajectory, title: str) -> str:
   shown = engine.system.tree_replace({"opt.timestep": CONTROL_STEP * stride})
   body = brax_html.render(shown, frames)  # pyright: ignore[reportArgumentType]
   heading = html.escape(f"{title}: {steps} steps of {CONTROL_STEP:.4f} s, return {np.sum(trajectory.rewards):.1f}")
+  # The viewer draws on a canvas of its own; where its scripts could not be fetched, there is none.
+  top = _TOP.replace("HEADING", heading)
   return body.replace("<title>Brax visualizer</title>", f'<meta charset="utf-8"><title>{heading}</title>').replace(
-    "<body>", f'<body><p style="font-family: sans-serif; margin: 8px">{heading}</p>', 1
+    "<body>", f"<body>{top}", 1
   )
 
 
@@ -86,6 +88,13 @@ def draw(axes: "Axes", engine: Engine, trajectory: Trajectory, step: int) -> Non
   axes.set_xlabel("m")
   axes.set_title(f"{step * CONTROL_STEP:.1f} s, x = {center:.1f} m", fontsize="medium")
 
+
+_TOP = """<p style="font-family: sans-serif; margin: 8px">HEADING</p>
+<p id="offline" hidden style="font-family: sans-serif; margin: 8px; color: #b00">The episode is in this page, but its
+viewer is fetched from the network (cdn.jsdelivr.net, unpkg.com) and did not arrive. A .gif or .png needs no network.</p>
+<script>
+setTimeout(() => { document.getElementById("offline").hidden = !!document.querySelector("canvas"); }, 4000);
+</script>"""
 
 _CORNERS = ((-1, -1), (-1, 1), (1, 1), (1, -1))
 

@@ -53,6 +53,9 @@ def finish(command: Callable[[], int]) -> None:
     code = 2
   except KeyboardInterrupt:
     code = 130
+  except BrokenPipeError:  # whoever read the output has enough of it
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    code = 0
   sys.stdout.flush()
   sys.exit(code)
 

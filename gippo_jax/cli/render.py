@@ -15,7 +15,7 @@ FLAGS = Flags(
   """
 Shows a trained policy: python -m gippo_jax render --workdir=DIR --out=rollout.html (or .gif, or .png)
 
-The page holds everything it needs; open it in any browser.""",
+The page holds the episode; open it in any browser. Pages of Brax's systems fetch their viewer from the network.""",
 )
 _WORKDIR = FLAGS.text("workdir", None, "Folder of the run.")
 _OUT = FLAGS.text("out", "rollout.html", "File to write: .html (a page), .gif (moving), .png (one frame).")
