@@ -91,7 +91,7 @@ def draw(axes: "Axes", engine: Engine, trajectory: Trajectory, step: int) -> Non
 
 _TOP = """<p style="font-family: sans-serif; margin: 8px">HEADING</p>
 <p id="offline" hidden style="font-family: sans-serif; margin: 8px; color: #b00">The episode is in this page, but its
-viewer is fetched from the network (cdn.jsdelivr.net, unpkg.com) and did not arrive. A .gif or .png needs no network.</p>
+viewer is fetched from the network (cdn.jsdelivr.net, unpkg.com) and did not arrive. A .gif or .png needs none.</p>
 <script>
 setTimeout(() => { document.getElementById("offline").hidden = !!document.querySelector("canvas"); }, 4000);
 </script>"""
