@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gippo_jax.config import ActorConfig, CriticConfig
-from gippo_jax.learning.agents import make_networks
+from gippo_jax.errors import UserError
+from gippo_jax.learning.agents import actor_in_order, make_networks
 from gippo_jax.learning.networks import elu
 
 OBSERVATION_SIZE, ACTION_SIZE = 5, 3
@@ -202,3 +203,44 @@ def test_many_samples_at_once_are_computed_as_each_alone(fixed_std):
   np.testing.assert_allclose(value, expected_value, rtol=1e-12)
   for ours, theirs in zip(jax.tree.leaves(gradient), jax.tree.leaves(expected_gradient), strict=True):
     np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9)
+
+
+PLAIN = {"elu": lambda x: np.where(x > 0.0, x, np.expm1(np.minimum(x, 0.0))), "tanh": np.tanh}
+PLAIN |= {"relu": lambda x: np.maximum(x, 0.0), "silu": lambda x: x / (1.0 + np.exp(-x))}
+
+
+@pytest.mark.parametrize("activation", PLAIN)
+@pytest.mark.parametrize("samples", [3, 300])
+def test_other_activations_without_layer_norm(activation, samples):
+  networks = networks_of(units=(16, 8), activation=activation, layer_norm=False)
+  actor, critic = (shaken(params, seed) for seed, params in enumerate(init(networks, 0)))
+  assert set(critic) == {"dense_0", "dense_1", "value"}
+  obs = np.random.default_rng(0).normal(size=(samples, OBSERVATION_SIZE))
+  x = obs
+  for index in range(2):
+    layer = critic[f"dense_{index}"]
+    x = PLAIN[activation](x @ np.asarray(layer["kernel"]) + np.asarray(layer["bias"]))
+  expected = x @ np.asarray(critic["value"]["kernel"]) + np.asarray(critic["value"]["bias"])
+  np.testing.assert_allclose(networks.value(critic, jnp.asarray(obs)), expected[:, 0], rtol=1e-10, atol=1e-12)
+  in_order = actor_in_order(networks, actor)
+  assert in_order.size == sum(leaf.size for leaf in jax.tree.leaves(actor))
+
+
+@pytest.mark.parametrize(
+  ("name", "words"),
+  [
+    ("cnn", "config.actor.network: 'cnn' is not allowed; allowed: mlp, or the import path"),
+    ("tests.nosuch:make", "there is no module 'tests.nosuch', of 'tests.nosuch:make'"),
+    ("tests.configs:nosuch", "module 'tests.configs' has no 'nosuch'"),
+    ("tests.configs:ALGORITHMS", "'tests.configs:ALGORITHMS' is a tuple"),
+    ("tests.learning.test_networks:useless", "made a object, which has no init, policy, value"),
+  ],
+)
+def test_a_network_that_is_none_is_told(name, words):
+  with pytest.raises(UserError) as caught:
+    make_networks(2, 1, ActorConfig(network=name), CriticConfig())
+  assert words in str(caught.value)
+
+
+def useless(*_):
+  return object()

@@ -284,3 +284,44 @@ def test_the_spaces_of_the_package_are_allowed():
   tuned_config = space.apply(parse(config), space.draw(trial)).config
   assert (tuned_config.ppo.rate_schedule, tuned_config.ppo.kl_threshold) == ("adaptive_kl", 0.015)
   assert (tuned_config.alpha.update_factor, tuned_config.alpha.num_steps) == (1.02, 16)
+
+
+SOME_INVALID = """
+def get_space(trial):
+  return {"critic.num_minibatches": trial.suggest_int("minibatches", 1, 4)}
+"""
+
+
+def test_a_point_that_is_not_allowed_is_pruned_with_its_reason(tmp_path):
+  """1 and 4 divide the 16 samples, 3 does not."""
+  trials = tuned(tmp_path, SOME_INVALID, 8, batch=2, experiment=experiment_of(num_epochs=2, num_seeds=1), prune=False)
+  refused = [trial for trial in trials if trial.state == TrialState.PRUNED]
+  assert refused
+  assert all(trial.params["minibatches"] == 3 for trial in refused)
+  assert all("a divisor of num_envs * horizon" in trial.user_attrs["reason"] for trial in refused)
+  assert all(trial.params["minibatches"] != 3 for trial in trials if trial.state == TrialState.COMPLETE)
+
+
+def test_a_space_may_prune_its_points(tmp_path):
+  source = (
+    "import optuna\n"
+    "def get_space(trial):\n"
+    "  size = trial.suggest_int('size', 1, 2)\n"
+    "  if size == 2:\n"
+    "    raise optuna.TrialPruned('two is too many')\n"
+    "  return {'critic.num_iterations': size}\n"
+  )
+  trials = tuned(tmp_path, source, 5, batch=1, experiment=experiment_of(num_epochs=2, num_seeds=1), prune=False)
+  reasons = [trial.user_attrs["reason"] for trial in trials if trial.state == TrialState.PRUNED]
+  assert set(reasons) == {"pruned by get_space: two is too many"}
+  with pytest.raises(UserError, match="get_space prunes every point"):
+    space_of(tmp_path, source.replace("size == 2", "True")).check(experiment_of())
+
+
+@pytest.mark.parametrize("name", ["100%", "what?", "a#b c", "ünï", "x%20y"])
+def test_a_study_lies_where_its_folder_is(tmp_path, name):
+  experiment, space = experiment_of(), space_of(tmp_path, RATE)
+  with open_study(Workdir(tmp_path / name), experiment, space, Options(1, 1)) as study:
+    study.ask()
+  assert (tmp_path / name / "optuna.db").stat().st_size > 0
+  assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, "my_space.py"])

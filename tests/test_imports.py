@@ -1,0 +1,105 @@
+"""The house: arrows run down only, no circle, small modules."""
+
+import ast
+import pathlib
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+# From the bottom up; a package may use those before it (and itself).
+LAYERS = [
+  {"gippo_jax.errors", "gippo_jax.plain", "gippo_jax.importing"},
+  {"gippo_jax.envs"},
+  {"gippo_jax.fields"},
+  {"gippo_jax.registry"},
+  {"gippo_jax.config"},
+  {"gippo_jax.parsing"},
+  {"gippo_jax.learning"},
+  {"gippo_jax.algorithms"},
+  {"gippo_jax.programs"},
+  {"gippo_jax.runs"},
+  {"gippo_jax.sweep", "gippo_jax.tune"},
+  {"gippo_jax.cli"},
+]
+FILES = [
+  *(path for path in sorted((ROOT / "gippo_jax").rglob("*.py")) if path.parent.name not in ("envs", "experiments")),
+  *(ROOT / "gippo_jax" / "envs" / path.relative_to(ROOT / "envs") for path in sorted((ROOT / "envs").rglob("*.py"))),
+]
+
+
+def module_of(path):
+  parts = path.relative_to(ROOT).with_suffix("").parts
+  return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports_of(path):
+  """Modules that a file imports, also inside functions; not for a type checker alone."""
+  tree = ast.parse(path.read_text())
+  skipped = {
+    id(node)
+    for test in ast.walk(tree)
+    if isinstance(test, ast.If) and isinstance(test.test, ast.Name) and test.test.id == "TYPE_CHECKING"
+    for statement in test.body
+    for node in ast.walk(statement)
+  }
+  for node in ast.walk(tree):
+    if id(node) in skipped:
+      continue
+    if isinstance(node, ast.Import):
+      yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom) and node.module:
+      for alias in node.names:
+        yield f"{node.module}.{alias.name}"
+
+
+def layer_of(module):
+  for index, packages in enumerate(LAYERS):
+    if any(module == package or module.startswith(f"{package}.") for package in packages):
+      return index
+  return None
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_arrows_run_down_only(path):
+  module = module_of(path)
+  mine = layer_of(module)
+  if mine is None:  # the public face, which is above all
+    return
+  for imported in imports_of(path):
+    theirs = layer_of(imported)
+    assert theirs is None or theirs <= mine, f"{module} imports {imported}"
+
+
+def test_no_module_imports_one_that_imports_it():
+  modules = {module_of(path): path for path in FILES}
+  graph = {}
+  for module, path in modules.items():
+    targets = set()
+    for imported in imports_of(path):
+      # `from package import module` names a module; `from module import name` one level above.
+      for name in (imported, imported.rpartition(".")[0]):
+        if name in modules and name != module:
+          targets.add(name)
+          break
+    # A package's __init__ is above its modules: they never need what it gathers.
+    graph[module] = {target for target in targets if not module.startswith(f"{target}.")}
+  done, path = set(), []
+
+  def visit(module):
+    assert module not in path, " -> ".join([*path[path.index(module) :], module])
+    if module in done:
+      return
+    path.append(module)
+    for target in sorted(graph[module]):
+      visit(target)
+    path.pop()
+    done.add(module)
+
+  for module in graph:
+    visit(module)
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_modules_are_small(path):
+  assert len(path.read_text().splitlines()) <= 300
