@@ -92,16 +92,17 @@ def train(experiment: "Experiment", env: "Environment", workdir: "Workdir", by_e
   from gippo_jax.programs.members import make_members
   from gippo_jax.programs.sharded import ShardedMembers
   from gippo_jax.runs.prepare import prepare
-  from gippo_jax.runs.progress import NoProgress, default_progress
+  from gippo_jax.runs.progress import NoProgress, Phases, default_progress
   from gippo_jax.runs.runner import run
 
   progress = default_progress() if hosts.is_first() else NoProgress()
-  summary = hosts.of_first(lambda: prepare(experiment, env, workdir, progress, by_environment))
+  phases = Phases(progress)
+  summary = hosts.of_first(lambda: prepare(experiment, env, workdir, phases, by_environment))
   if summary is not None:
     if hosts.is_first():
       print(f"{workdir.path} holds this run, {summary['status']}; nothing to do.")
     return summary
-  return run(experiment, env, workdir, progress, ShardedMembers if by_environment else make_members)
+  return run(experiment, env, workdir, progress, ShardedMembers if by_environment else make_members, phases)
 
 
 def _num_cpu_devices(experiment: "Experiment") -> int:

@@ -19,7 +19,7 @@ from gippo_jax.plain import Plain, PlainMapping
 from gippo_jax.registry import AlgorithmSpec
 from gippo_jax.runs.environments import make_environment
 from gippo_jax.runs.prepare import prepare
-from gippo_jax.runs.progress import NoProgress, Progress, default_progress
+from gippo_jax.runs.progress import NoProgress, Phases, Progress, default_progress
 from gippo_jax.runs.recording import read_rows
 from gippo_jax.runs.runner import run
 from gippo_jax.runs.stored import load_policy
@@ -95,9 +95,10 @@ def train_run(
   experiment: Experiment = parse({**common, **own, **plain(run_config), "env": named})
   folder = Workdir(workdir or pathlib.Path("runs") / experiment.label)
   shown = progress if not isinstance(progress, bool) else default_progress() if progress else NoProgress()
-  summary = prepare(experiment, made, folder, shown)
+  phases = Phases(shown)
+  summary = prepare(experiment, made, folder, phases)
   if summary is None:
-    summary = run(experiment, made, folder, shown)
+    summary = run(experiment, made, folder, shown, phases=phases)
   return TrainedRun(folder.path, summary)
 
 

@@ -7,14 +7,14 @@ from gippo_jax.learning.agents import make_networks
 from gippo_jax.parsing import Experiment
 from gippo_jax.programs.probe import probe_gradients
 from gippo_jax.programs.sharded import check_divisible
-from gippo_jax.runs.progress import Phases, Progress
+from gippo_jax.runs.progress import Phases
 from gippo_jax.runs.stored import checkpoint_of, open_run
 from gippo_jax.runs.summary import Summary
 from gippo_jax.runs.workdir import Workdir
 
 
 def prepare(
-  experiment: Experiment, env: Environment, workdir: Workdir, progress: Progress, by_environment: bool = False
+  experiment: Experiment, env: Environment, workdir: Workdir, phases: Phases, by_environment: bool = False
 ) -> Summary | None:
   """Makes the folder ready for a run, after all that could speak against one.
 
@@ -22,7 +22,7 @@ def prepare(
     experiment: to be run.
     env: its environment.
     workdir: its folder; may hold a finished run that is to go on.
-    progress: told what takes time.
+    phases: told what takes time.
     by_environment: whether environments are spread over devices.
 
   Returns:
@@ -42,7 +42,7 @@ def prepare(
   if experiment.run.init_from:
     checkpoint_of(open_run(experiment.run.init_from, "--init_from"), "--init_from")
   if experiment.run.gradient_probe:
-    with Phases(progress)("probing the gradient"):
+    with phases("probing the gradient"):
       probe_gradients(env, experiment.config)
   workdir.open(experiment, may_go_on=True)
   return None

@@ -37,6 +37,7 @@ def run(
   workdir: Workdir,
   progress: Progress,
   make: Callable[[Environment, Config, int], Runs] = make_members,
+  phases: Phases | None = None,
 ) -> Summary:
   """Trains all seeds of an experiment, from its last checkpoint if there is one.
 
@@ -46,12 +47,13 @@ def run(
     workdir: opened for this experiment; only the first of several processes touches it.
     progress: told of every chunk.
     make: `make_members`, or what spreads them over devices and processes otherwise (`ShardedMembers`).
+    phases: what has taken time before; goes on into the summary.
 
   Returns:
     The summary, as written to `summary.json`.
   """
   members = make(env, experiment.config, len(experiment.seeds))
-  outcome = train_members(experiment, members, experiment.seeds, workdir, progress)
+  outcome = train_members(experiment, members, experiment.seeds, workdir, progress, phases=phases)
   if hosts.is_first():
     write_policies(workdir.path, experiment, outcome.sizes, experiment.seeds, outcome.states)
     rows = read_rows(workdir)
@@ -82,6 +84,7 @@ def train_members(
   workdir: Workdir,
   progress: Progress,
   split_later: bool = False,
+  phases: Phases | None = None,
 ) -> Outcome:
   """Trains members, from their last checkpoint if there is one; a member that is lost stays as it was then.
 
@@ -92,12 +95,13 @@ def train_members(
     workdir: receives rows and checkpoints.
     progress: told of every chunk.
     split_later: see `Recorder`.
+    phases: what has taken time before.
 
   Returns:
     States and summary; neither is written yet.
   """
   with Interrupt() as interrupt:
-    training = _Training(experiment, members, seeds, workdir, progress, interrupt)
+    training = _Training(experiment, members, seeds, workdir, progress, interrupt, phases or Phases(progress))
     training.begin()
     training.advance(split_later)
     return training.finish()
@@ -114,10 +118,11 @@ class _Training:
     workdir: Workdir,
     progress: Progress,
     interrupt: Interrupt,
+    phases: Phases,
   ):
     self._experiment, self._members, self._seeds = experiment, members, seeds
     self._workdir, self._progress, self._interrupt = workdir, progress, interrupt
-    self._phases = Phases(progress)
+    self._phases = phases
     self._watch = DivergenceWatch(len(seeds), experiment.config.horizon, float(experiment.run.tolerated_share))
     self._epoch, self._run_seconds, self._compile_seconds = 0, 0.0, 0.0
 

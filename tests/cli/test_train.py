@@ -31,6 +31,9 @@ def test_a_run_leaves_its_files(finished):
   assert expected <= set(summary)
   assert {"jax", "jaxlib", "python", "package", "git_commit"} <= set(summary["versions"])
   assert summary["status"] == "finished"
+  assert {"probing the gradient", "initialising", "compiling", "training", "evaluating"} == set(
+    summary["phase_seconds"]
+  )
   assert summary["seeds"] == [1, 2]
   assert len(set(summary["best_return"])) == 2
   assert all(best >= final for best, final in zip(summary["best_return"], summary["final_return"], strict=True))

@@ -205,3 +205,22 @@ def test_the_best_policy_is_kept():
   assert 15 < best < 39
   assert state.returns.best == means[best]
   assert_equal(state.best_policy, policies[best])
+
+
+@pytest.mark.parametrize("setting", ["jax_debug_nans", "jax_disable_jit"])
+def test_what_one_reaches_for_when_a_simulator_misbehaves_runs(setting):
+  """JAX's search for NaN finds none in a healthy run, before an episode has finished and after; plain Python runs."""
+  config = config_of("lr").replace(horizon=2)
+  jax.config.update(setting, True)
+  try:
+    members = make_members(ENV, config, 1, 4)
+    states = members.init([1])
+    members.compile(states)
+    states, pending = members.launch(states, 3)
+    metrics = members.fetch(pending)
+    returns = members.evaluate(states, 2)
+  finally:
+    jax.config.update(setting, False)
+  assert metrics["episodes"][0, 0] == 0 < metrics["episodes"][0, -1]
+  assert np.all(np.isfinite(metrics["return"]))
+  assert np.all(np.isfinite(returns))
