@@ -93,7 +93,7 @@ def test_what_is_not_there_any_more_is_told_in_one_line(project, execute, tmp_pa
   package = project / "my_package"
   before = {path: path.read_bytes() for path in (project / "runs" / "gone").rglob("*") if path.is_file()}
   for name, words in (
-    ("clipped.py", "--plugin: there is no module 'my_package.clipped'"),
+    ("clipped.py", "there is no module 'my_package.clipped'"),
     ("hover.py", "there is no module 'my_package.hover'"),
     ("nets.py", "my_package.nets:make"),
   ):
