@@ -10,7 +10,7 @@ import pytest
 
 from gippo_jax import envs
 from gippo_jax.algorithms.gradient_step import RateConfig
-from gippo_jax.config import Config, common_fields, traced
+from gippo_jax.config import Config, CriticConfig, common_fields, traced
 from gippo_jax.fields import allowed_of
 from gippo_jax.programs.epochs import make_epochs, train
 from gippo_jax.programs.members import make_members
@@ -207,20 +207,29 @@ def test_the_best_policy_is_kept():
   assert_equal(state.best_policy, policies[best])
 
 
-@pytest.mark.parametrize("setting", ["jax_debug_nans", "jax_disable_jit"])
-def test_what_one_reaches_for_when_a_simulator_misbehaves_runs(setting):
-  """JAX's search for NaN finds none in a healthy run, before an episode has finished and after; plain Python runs."""
-  config = config_of("lr").replace(horizon=2)
+def run_under(setting, num_epochs, num_episodes):
+  """Trains and evaluates a small member under one of JAX's settings."""
+  config = config_of("lr").replace(horizon=2, critic=CriticConfig(units=(4,), num_iterations=1, num_minibatches=1))
   jax.config.update(setting, True)
   try:
     members = make_members(ENV, config, 1, 4)
     states = members.init([1])
     members.compile(states)
-    states, pending = members.launch(states, 3)
-    metrics = members.fetch(pending)
-    returns = members.evaluate(states, 2)
+    states, pending = members.launch(states, num_epochs)
+    return members.fetch(pending), members.evaluate(states, num_episodes)
   finally:
     jax.config.update(setting, False)
+
+
+def test_the_search_for_nan_finds_none_in_a_healthy_run():
+  """Neither before an episode has finished nor after."""
+  metrics, returns = run_under("jax_debug_nans", 3, 2)
   assert metrics["episodes"][0, 0] == 0 < metrics["episodes"][0, -1]
   assert np.all(np.isfinite(metrics["return"]))
+  assert np.all(np.isfinite(returns))
+
+
+def test_it_runs_as_plain_python():
+  metrics, returns = run_under("jax_disable_jit", 1, 1)
+  assert np.all(np.isfinite(metrics["critic_loss"]))
   assert np.all(np.isfinite(returns))
