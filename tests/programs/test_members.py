@@ -229,6 +229,7 @@ def test_the_search_for_nan_finds_none_in_a_healthy_run():
   assert np.all(np.isfinite(returns))
 
 
+@pytest.mark.slow
 def test_it_runs_as_plain_python():
   metrics, returns = run_under("jax_disable_jit", 1, 1)
   assert np.all(np.isfinite(metrics["critic_loss"]))
