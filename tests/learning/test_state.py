@@ -1,6 +1,7 @@
 """The tracker of returns against a plain Python deque."""
 
 import collections
+import types
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gippo_jax.learning.state import ReturnTracker, init_return_tracker
+from gippo_jax.learning.normalization import RunningStatistics
+from gippo_jax.learning.state import PolicyState, ReturnTracker, best_or_last, init_return_tracker
 
 CAPACITY = 100
 
@@ -116,3 +118,17 @@ def test_best_is_the_best_mean_at_the_end_of_a_window():
 def test_returns_may_all_be_negative():
   tracker = update(init_return_tracker(2), jnp.full((1, 2), -3.0), jnp.ones((1, 2)))
   assert tracker.best == tracker.mean == -3.0
+
+
+def test_where_no_episode_has_finished_the_last_policy_stands_for_the_best():
+  """Of two members the first has finished none."""
+
+  def policy(number):
+    statistics = RunningStatistics(*(jnp.full((2, 3), number), jnp.full((2, 3), number), jnp.full((2,), number)))
+    return PolicyState({"kernel": jnp.full((2, 4, 3), number)}, statistics)
+
+  finished = types.SimpleNamespace(finished=jnp.asarray([0, 5]))
+  states = types.SimpleNamespace(returns=finished, best_policy=policy(1.0), policy=policy(2.0))
+  for leaf in jax.tree.leaves(best_or_last(states)):
+    assert np.all(leaf[0] == 2.0)
+    assert np.all(leaf[1] == 1.0)
