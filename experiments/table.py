@@ -30,8 +30,10 @@ from gippo_jax.experiments.tables.results import Cell, Results, cell_of, compare
 from gippo_jax.parsing import Experiment, parse
 from gippo_jax.plain import Plain
 from gippo_jax.programs.devices import configure_jax
+from gippo_jax.runs.files import write_json, write_text
+from gippo_jax.runs.lock import locked
 from gippo_jax.runs.summary import Summary
-from gippo_jax.runs.workdir import Workdir, write_json, write_text
+from gippo_jax.runs.workdir import Workdir
 
 _PRESET = flags.DEFINE_string(
   "preset", "quick", "quick: a first look; paper: the paper's budget; physics also cpu: 90 minutes on two cores."
@@ -90,8 +92,11 @@ def clear_other_setups(pairs: Sequence[Pair], family_name: str, out: pathlib.Pat
       pair.workdir.check(pair.experiment)
     except UserError as error:
       reasons.append(str(error).removeprefix("--workdir: ").split("; allowed")[0])
-      if overwrite:
-        shutil.rmtree(pair.workdir.path)
+      if overwrite and pair.workdir.config.exists():  # what no run has made is not ours to remove
+        with locked(pair.workdir.path, "--out"):
+          shutil.rmtree(pair.workdir.path)
+      elif overwrite:
+        raise
   if reasons and not overwrite:
     raise UserError(f"--out: {reasons[0]}; allowed: another folder, or --overwrite to remove what is there")
 
@@ -117,7 +122,6 @@ def train(pair: Pair, progress: TableProgress) -> Summary:
   from gippo_jax.runs.environments import make_environment
   from gippo_jax.runs.runner import run
 
-  pair.workdir.open(pair.experiment)
   return run(pair.experiment, make_environment(pair.experiment.env), pair.workdir, progress.of_run(pair.name))
 
 
@@ -176,6 +180,19 @@ def main(arguments: Sequence[str]) -> int:
   out = pathlib.Path(_OUT.value or f"runs/table_{family_name}")
 
   every = list(pairs_of(family, preset, _SEEDS.value, out))
+  with locked(out, "--out"):
+    return _make(family_name, preset_name, every, problems, algorithms, out)
+
+
+def _make(
+  family_name: str,
+  preset_name: str,
+  every: list[Pair],
+  problems: list[str],
+  algorithms: list[str],
+  out: pathlib.Path,
+) -> int:
+  family = FAMILIES[family_name]
   clear_other_setups(every, family_name, out, _OVERWRITE.value)
   chosen = [pair for pair in every if pair.problem in problems and pair.algorithm in algorithms]
   configure_jax(max(pair.experiment.run.num_seeds for pair in chosen))

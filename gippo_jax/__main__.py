@@ -1,6 +1,11 @@
 """`python -m gippo_jax COMMAND`."""
 
-from gippo_jax.cli.commands import main
+import sys
 
 if __name__ == "__main__":
-  main()
+  try:
+    from gippo_jax.cli.commands import main
+
+    main()
+  except KeyboardInterrupt:  # while modules are still read
+    sys.exit(130)

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias, cast
 
 import jax
+import numpy as np
 from flax import struct
 
 from gippo_jax.errors import UserError
@@ -32,6 +33,8 @@ Field: TypeAlias = dataclasses.Field[Any]
 
 # JAX's integers have 32 bits.
 LARGEST_INTEGER = 2**31 - 1
+# Below it float32 has no full precision, and many machines round to 0.
+_SMALLEST_FLOAT32 = float(np.finfo(np.float32).tiny)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +86,10 @@ class Allowed:
     if self.kind == "integer":
       return self._integer(value, self.minimum, self.maximum)
     self._require(value, isinstance(value, (int, float)) and not isinstance(value, bool))
-    return self._in_range(float(self._require(value, math.isfinite(value))))  # type: ignore[arg-type]
+    try:
+      return self._in_float32(float(self._require(value, math.isfinite(value))))  # type: ignore[arg-type]
+    except OverflowError:  # an integer beyond all floats
+      raise ValueError from None
 
   def read(self, text: str) -> Any:
     """The value that a text of the command line stands for; raises `ValueError` as `check` does."""
@@ -106,6 +112,14 @@ class Allowed:
     number = int(value)  # type: ignore[call-overload]
     self._require(number, (minimum is None or number >= minimum) and (maximum is None or number <= maximum))
     return number
+
+  def _in_float32(self, value: float) -> float:
+    """The value, when it keeps its bounds in float32 too, where it is computed with, and does not vanish there."""
+    with np.errstate(over="ignore", under="ignore"):
+      rounded = float(np.float32(value))
+    self._require(value, math.isfinite(rounded) and (value == 0 or abs(rounded) >= _SMALLEST_FLOAT32))
+    self._in_range(rounded)
+    return self._in_range(value)
 
   def _in_range(self, value: float) -> float:
     above = (self.minimum is None or value >= self.minimum) and (self.above is None or value > self.above)

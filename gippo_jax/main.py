@@ -2,8 +2,11 @@
 
 import sys
 
-from gippo_jax.cli import train
-from gippo_jax.cli.flags import run_command
-
 if __name__ == "__main__":
-  run_command(train.FLAGS, train.main, sys.argv[1:])
+  try:
+    from gippo_jax.cli import train
+    from gippo_jax.cli.flags import run_command
+
+    run_command(train.FLAGS, train.main, sys.argv[1:])
+  except KeyboardInterrupt:  # while modules are still read
+    sys.exit(130)

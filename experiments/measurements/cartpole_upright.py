@@ -18,8 +18,9 @@ from gippo_jax.experiments.tables.problems import FAMILIES, label_of
 from gippo_jax.programs.devices import configure_jax
 from gippo_jax.programs.evaluation import run_episodes
 from gippo_jax.runs.environments import make_environment
+from gippo_jax.runs.files import write_json
 from gippo_jax.runs.stored import load_policy, open_run
-from gippo_jax.runs.workdir import Workdir, write_json
+from gippo_jax.runs.workdir import Workdir
 
 _RUNS = flags.DEFINE_string("runs", "runs/table_physics", "Folder of the physics table's runs.")
 _DOCS = flags.DEFINE_string(

@@ -24,7 +24,7 @@ from gippo_jax.experiments.measurements.gradient_horizon import measure_horizons
 from gippo_jax.experiments.tables.documents import markdown_table, replace_block, save_figure
 from gippo_jax.experiments.tables.problems import PHYSICS
 from gippo_jax.plain import Plain
-from gippo_jax.runs.workdir import write_json
+from gippo_jax.runs.files import write_json
 
 CLOSED_FORM = "closed form"
 

@@ -19,7 +19,7 @@ from gippo_jax.envs.traffic.pace_car import SCENARIOS
 from gippo_jax.experiments.measurements.gradient_quality import Quality, measure_quality
 from gippo_jax.experiments.tables.documents import markdown_table, replace_block
 from gippo_jax.plain import Plain
-from gippo_jax.runs.workdir import write_json
+from gippo_jax.runs.files import write_json
 
 _COLUMNS = (
   "scenario, steps",

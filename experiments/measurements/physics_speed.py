@@ -26,7 +26,7 @@ from gippo_jax.errors import UserError
 from gippo_jax.experiments.measurements.window_speed import COLUMNS, cells, measure
 from gippo_jax.experiments.tables.documents import markdown_table, replace_block
 from gippo_jax.programs.devices import num_cores
-from gippo_jax.runs.workdir import write_json
+from gippo_jax.runs.files import write_json
 
 _OUT = flags.DEFINE_string("out", None, "File for the figures as JSON.")
 _DOCS = flags.DEFINE_string(

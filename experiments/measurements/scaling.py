@@ -22,7 +22,7 @@ from gippo_jax.experiments.tables.text import number
 from gippo_jax.parsing import Experiment, parse
 from gippo_jax.plain import Plain
 from gippo_jax.programs.devices import configure_jax
-from gippo_jax.runs.workdir import write_json
+from gippo_jax.runs.files import write_json
 
 _OUT = flags.DEFINE_string("out", None, "JSON file to write.")
 _DOCS = flags.DEFINE_string("docs", None, "Documentation folder whose scaling.json and scaling.md are renewed.")

@@ -7,7 +7,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from gippo_jax.errors import UserError
-from gippo_jax.runs.workdir import write_text
+from gippo_jax.runs.files import write_text
 
 
 def has_block(path: pathlib.Path, name: str) -> bool:

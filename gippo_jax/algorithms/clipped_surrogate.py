@@ -179,7 +179,7 @@ def minimize_surrogate(
     "ppo_first_loss": result.first_loss,
     "ppo_last_loss": result.last_loss,
     "ppo_gradient_norm": result.info.gradient_norm,
-    "ppo_skipped_steps": result.info.skipped,
+    "ppo_skipped_share": result.info.skipped,
     "ppo_clipped_steps": result.info.clipped,
     "ppo_learning_rate": rate,
   }

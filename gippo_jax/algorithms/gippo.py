@@ -239,7 +239,7 @@ def _alpha_metrics(
     "alpha_last_loss": alpha_step.last_loss,
     "alpha_loss_ratio": alpha_step.last_loss / alpha_step.first_loss,
     "alpha_gradient_norm": alpha_step.info.gradient_norm,
-    "alpha_skipped_steps": alpha_step.info.skipped,
+    "alpha_skipped_share": alpha_step.info.skipped,
     "alpha_clipped_steps": alpha_step.info.clipped,
     "alpha_min_determinant": evidence.min_determinant,
     "alpha_max_determinant": evidence.max_determinant,

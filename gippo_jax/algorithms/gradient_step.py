@@ -81,7 +81,7 @@ def gradient_step_algorithm(
 ) -> Algorithm:
   """Builds the algorithm around an estimator.
 
-  A gradient that is not finite moves nothing; the skipped step is counted in `actor_skipped_steps`.
+  A gradient that is not finite moves nothing; the skipped step is counted in `actor_skipped_share`.
 
   Args:
     setup: environments, networks, hyper-parameters.
@@ -114,7 +114,7 @@ def gradient_step_algorithm(
       "actor_loss": estimated.loss,
       "actor_learning_rate": rate,
       "actor_gradient_norm": info.gradient_norm,
-      "actor_skipped_steps": info.skipped,
+      "actor_skipped_share": info.skipped,
       "actor_clipped_steps": info.clipped,
     }
     return next_state, metrics | estimated.metrics

@@ -30,7 +30,7 @@ def main(words: Sequence[str]) -> int:
   if not words:
     raise UserError("compare: nothing to compare; allowed: two folders of runs or tables, or more")
   from gippo_jax.runs.comparison import compare, draw, markdown, read_contenders
-  from gippo_jax.runs.workdir import write_json, write_text
+  from gippo_jax.runs.files import write_json, write_text
 
   contenders = read_contenders(list(words), _SCORE.value)
   rows = compare(contenders)

@@ -90,7 +90,7 @@ def load_config(source: str) -> Plain:
     values = get_config(argument) if argument else get_config()
   except UserError:
     raise
-  except Exception as error:  # whatever a user's file may raise
+  except (Exception, SystemExit) as error:  # whatever a user's file may raise
     raise UserCodeError(f"--config: get_config of {path} raised {type(error).__name__}: {error}") from error
   if isinstance(values, ConfigDict):
     return values.to_dict()
@@ -151,7 +151,7 @@ def _run_file(path: pathlib.Path) -> ModuleType:
     spec.loader.exec_module(module)
   except UserError:
     raise
-  except Exception as error:
+  except (Exception, SystemExit) as error:
     raise UserCodeError(f"--config: {path} raised {type(error).__name__}: {error}") from error
   return module
 

@@ -54,10 +54,25 @@ def finish(command: Callable[[], int]) -> None:
   except KeyboardInterrupt:
     code = 130
   except BrokenPipeError:  # whoever read the output has enough of it
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     code = 0
-  sys.stdout.flush()
+  except OSError as error:  # the machine's: a full disk, a path that is too long
+    where = f"{error.filename}: " if error.filename else ""
+    print(f"error: {where}{error.strerror or error}", file=sys.stderr)
+    code = 2
+  except (MemoryError, RuntimeError) as error:
+    if not _is_out_of_memory(error):
+      raise
+    print("error: memory: there is not enough for this; allowed: smaller numbers", file=sys.stderr)
+    code = 2
+  try:
+    sys.stdout.flush()
+  except OSError:  # nobody can read what is left, and Python would try again at its end
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
   sys.exit(code)
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+  return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
 
 
 def _user_traceback(error: BaseException) -> str:

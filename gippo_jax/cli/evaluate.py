@@ -33,12 +33,13 @@ def main(words: Sequence[str]) -> int:
   import jax
   import numpy as np
 
-  from gippo_jax.programs.evaluation import evaluate
+  from gippo_jax.programs import memory
+  from gippo_jax.programs.evaluation import SLICE, begin_episodes, continue_episodes, run_to_end
   from gippo_jax.runs.environments import make_environment
+  from gippo_jax.runs.files import write_json
   from gippo_jax.runs.policy_files import stored_seeds
   from gippo_jax.runs.statistics import bootstrap_interval
   from gippo_jax.runs.stored import choose_seed, load_policy, open_run
-  from gippo_jax.runs.workdir import write_json
 
   run = open_run(_WORKDIR.value)
   folder = run.workdir.path
@@ -46,9 +47,17 @@ def main(words: Sequence[str]) -> int:
   seeds = stored_seeds(folder) if _SEED.value is None else [_SEED.value]
   policies = [load_policy(folder, seed, _POLICY.value) for seed in seeds]
   env = make_environment(run.experiment.env)
-  compiled = jax.jit(lambda policy, key: evaluate(policy, env, key, _EPISODES.value))
-  key = jax.random.key(_EPISODE_SEED.value)
-  returns = np.stack([np.asarray(compiled(policy, key), float) for policy in policies])
+  memory.require(2 * memory.evaluation_bytes(env, _EPISODES.value), f"{_EPISODES.value} episodes side by side")
+  begin = jax.jit(lambda key: begin_episodes(env, key, _EPISODES.value))
+  advance = jax.jit(lambda policy, episodes: continue_episodes(policy, env, episodes, SLICE))
+
+  def returns_of(policy):
+    start = begin(jax.random.key(_EPISODE_SEED.value))
+    ended = run_to_end(lambda episodes: advance(policy, episodes), start)
+    assert ended is not None  # nothing stops them
+    return np.asarray(ended.total, float)
+
+  returns = np.stack([returns_of(policy) for policy in policies])
 
   rows = [
     {"seed": seed, "mean": _mean(row), "failed_share": float(np.mean(np.isnan(row))), "returns": row.tolist()}

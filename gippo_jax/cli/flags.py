@@ -53,9 +53,11 @@ class Flags:
     """A flag that takes a text."""
     return flags.DEFINE_string(name, default, doc, flag_values=self.values)
 
-  def integer(self, name: str, default: int | None, doc: str, minimum: int = 0) -> flags.FlagHolder:
+  def integer(
+    self, name: str, default: int | None, doc: str, minimum: int = 0, maximum: int | None = None
+  ) -> flags.FlagHolder:
     """A flag that takes an integer."""
-    return flags.DEFINE_integer(name, default, doc, lower_bound=minimum, flag_values=self.values)
+    return flags.DEFINE_integer(name, default, doc, minimum, maximum, flag_values=self.values)
 
   def real(self, name: str, default: float | None, doc: str, low: float, high: float | None = None) -> flags.FlagHolder:
     """A flag that takes a number."""

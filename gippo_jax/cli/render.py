@@ -69,9 +69,9 @@ def main(words: Sequence[str]) -> int:
 
   from gippo_jax.envs.base import Renderable
   from gippo_jax.runs.environments import make_environment
+  from gippo_jax.runs.files import write_text
   from gippo_jax.runs.playback import play
   from gippo_jax.runs.stored import choose_seed, load_policy, open_run
-  from gippo_jax.runs.workdir import write_text
 
   run = open_run(_WORKDIR.value)
   env = make_environment(run.experiment.env)

@@ -28,7 +28,9 @@ For example:
 _WORKDIR = FLAGS.text("workdir", None, "Folder of the sweep; made if needed. Default: runs/sweep_NAME.")
 _SWEEP = FLAGS.text("sweep", None, "Python file with get_sweep(): lists of values or ranges by field.")
 _GRID = FLAGS.text("grid", None, "The same on the command line: FIELD=VALUE,VALUE;FIELD=VALUE,...")
-_RANDOM = FLAGS.integer("random", None, "Draw so many settings, instead of taking all combinations.", minimum=1)
+_RANDOM = FLAGS.integer(
+  "random", None, "Draw so many settings, instead of taking all combinations.", minimum=1, maximum=1_000_000
+)
 _RANDOM_SEED = FLAGS.integer("random-seed", 0, "Of these draws.")
 _CHUNK = FLAGS.integer("members-per-chunk", None, "Members trained side by side; by default what fits.", minimum=1)
 _MEMORY = FLAGS.real("memory-gib", None, "Memory a chunk may take; by default 80 % of what is available.", 1e-6)
@@ -75,8 +77,9 @@ def main(words: Sequence[str]) -> int:
 
   folder = SweepFolder(_WORKDIR.value or pathlib.Path("runs") / f"sweep_{base.label}", base, settings)
   folder.check()
+  shard = _SHARD.value and _SHARD.value.replace("/", "-of-")
   try:
-    return _run(folder, members, group_members(mine), settings)
+    return _run(folder, members, mine, group_members(mine), settings, shard)
   except KeyboardInterrupt:  # while compiling, or between chunks; within one it ends the chunk in peace
     print(f"interrupted; the same command goes on where {folder.path} ends", file=sys.stderr)
     return 130
@@ -91,7 +94,12 @@ def _space() -> "Space":
 
 
 def _run(
-  folder: "SweepFolder", members: "list[Member]", groups: "list[list[Member]]", settings: "list[Assignment]"
+  folder: "SweepFolder",
+  members: "list[Member]",
+  mine: "list[Member]",
+  groups: "list[list[Member]]",
+  settings: "list[Assignment]",
+  shard: str | None,
 ) -> int:
   from gippo_jax.runs.progress import default_progress
   from gippo_jax.sweep.execute import Options, execute, make_environment, prepare
@@ -100,7 +108,7 @@ def _run(
   options = Options(_CHUNK.value, _ARRANGEMENT.value, None if _MEMORY.value is None else _MEMORY.value * 2**30)
   if all(map(folder.summary_of, members)):
     plan, status = folder.stored_plan(), "finished"
-    folder.close()
+    folder.close(members)
     print(f"{folder.path} holds this sweep, finished; nothing to train.")
   else:
     # Every environment before any program: a wrong one at the end of a grid is told at once.
@@ -111,13 +119,15 @@ def _run(
     print("\n".join(f"group {number + 1}: {line}" for number, line in enumerate(plan)), flush=True)
     if _DRY_RUN.value:
       return 0
-    folder.open()
     plan = [*folder.stored_plan(), *plan]
 
     def after_chunk():
       report(folder, members, settings, _CRITERION.value, "running", plan)
 
-    status = execute(prepared, folder, default_progress, after_chunk)
+    with folder.held(mine, shard, print):
+      status = execute(prepared, folder, default_progress, after_chunk)
+      if status == "finished":
+        folder.close(mine)
     if status == "finished" and not all(map(folder.summary_of, members)):
       status = "running"  # the last shard to end reports the whole
   results = report(folder, members, settings, _CRITERION.value, status, plan)
@@ -128,7 +138,7 @@ def _run(
 
 def _draw(folder: "SweepFolder", members: "list[Member]", results: "Results") -> None:
   from gippo_jax.runs.plotting import plot_learning_curve
-  from gippo_jax.runs.recording import read_rows
+  from gippo_jax.runs.rows import read_rows
   from gippo_jax.sweep.pictures import draw_heat_maps, draw_parallel_coordinates
 
   draw_parallel_coordinates(results, folder.parallel_coordinates)

@@ -30,6 +30,9 @@ The same command again resumes the run; --workdir alone does so, too. A finished
 _WORKDIR = FLAGS.text("workdir", None, "Folder for the run's files; made if needed. Default: runs/NAME.")
 _INIT_FROM = FLAGS.text("init_from", None, "Folder of a run whose networks and statistics this one starts from.")
 _CACHE = FLAGS.switch("compilation_cache", True, "Keep compiled programs on disk for the next run.")
+_DETERMINISTIC = FLAGS.switch(
+  "deterministic", False, "Make an accelerator compute the same bits in every run; slower. A CPU always does."
+)
 _SHARD = FLAGS.switch(
   "shard_environments",
   False,
@@ -60,7 +63,7 @@ def main(words: Sequence[str]) -> int:
     return 2
   from gippo_jax.cli.configuration import experiment_of
   from gippo_jax.programs import hosts
-  from gippo_jax.programs.devices import configure_jax
+  from gippo_jax.programs.devices import configure_jax, make_deterministic
   from gippo_jax.runs.environments import make_environment
   from gippo_jax.runs.workdir import Workdir
 
@@ -71,6 +74,8 @@ def main(words: Sequence[str]) -> int:
   run = {} if _INIT_FROM.value is None else {"init_from": _INIT_FROM.value}
   experiment = experiment_of(given, stored, **run)
   by_environment = _SHARD.value or _DISTRIBUTED.value
+  if _DETERMINISTIC.value:
+    make_deterministic()
   configure_jax(_num_cpu_devices(experiment), _CACHE.value)  # first: environments may make arrays
   if _DISTRIBUTED.value:
     hosts.connect(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
@@ -127,5 +132,5 @@ def _result_line(summary: "Summary", workdir: "Workdir") -> str:
     f"{summary['status']}: {summary['algorithm']}, {seeds}, {summary['epochs']} epochs; {best}, evaluation return "
     f"{mean(summary['evaluation_return'])} (of the best policy {mean(summary['best_evaluation_return'])}); compiled in "
     f"{summary['compile_seconds']:.1f} s, ran {summary['run_seconds']:.1f} s, peak memory "
-    f"{summary['memory_bytes']['peak'] / 2**20:.0f} MiB; files in {workdir.path}"
+    f"{summary['memory_bytes'].get('peak', 0) / 2**20:.0f} MiB; files in {workdir.path}"
   )

@@ -54,7 +54,7 @@ def fit_critic(
     finite = jnp.isfinite(gradient)
     flat, moments, info = optimizer.step(flat, moments, jnp.where(finite, gradient, 0.0), rate)
     replaced = 1.0 - jnp.all(finite).astype(value.dtype)
-    totals = jax.tree.map(jnp.add, totals, (value, info.gradient_norm, replaced))
+    totals = jax.tree.map(jnp.add, totals, (value, info.gradient_norm, replaced, info.skipped))
     return (flat, moments, totals), None
 
   batches = jax.tree.map(
@@ -69,9 +69,9 @@ def fit_critic(
   # Sums are cheaper to carry than stacks to write, in this the most frequent of all loops.
   zero = jnp.zeros_like(targets[0, 0])
   (flat, moments, totals), _ = jax.lax.scan(
-    one_pass, (start, state.critic_moments, (zero, zero, zero)), None, length=config.critic.num_iterations
+    one_pass, (start, state.critic_moments, (zero, zero, zero, zero)), None, length=config.critic.num_iterations
   )
-  total_loss, total_norm, replaced = totals
+  total_loss, total_norm, replaced, skipped = totals
   num_steps = config.critic.num_iterations * config.critic.num_minibatches
   critic = unravel(flat)
   decay = config.critic.target_decay
@@ -80,6 +80,7 @@ def fit_critic(
     "critic_loss": total_loss / num_steps,
     "critic_gradient_norm": total_norm / num_steps,
     "critic_learning_rate": rate,
-    "critic_nonfinite_gradients": replaced,
+    "critic_nonfinite_share": replaced / num_steps,
+    "critic_skipped_share": skipped / num_steps,
   }
   return critic, target, moments, statistics, metrics

@@ -102,8 +102,8 @@ def value_and_flat_gradient(loss: Callable, has_aux: bool = False) -> Callable:
 
 
 def summarize(info: StepInfo) -> StepInfo:
-  """Mean gradient norm, number of skipped steps and share of clipped ones of a stack of steps."""
-  return StepInfo(jnp.mean(info.gradient_norm), jnp.sum(info.skipped), jnp.mean(info.clipped))
+  """Mean gradient norm, share of skipped steps and share of clipped ones of a stack of steps."""
+  return StepInfo(jnp.mean(info.gradient_norm), jnp.mean(info.skipped), jnp.mean(info.clipped))
 
 
 def make_optimizer(config: Config, beta1: Real, beta2: Real) -> Optimizer:

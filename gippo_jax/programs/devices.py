@@ -13,6 +13,21 @@ def num_cores() -> int:
   return os.cpu_count() or 1
 
 
+# What XLA is told so that a GPU computes the same bits every time: no atomics, no choice of kernels by their speed.
+_DETERMINISTIC = ("--xla_gpu_deterministic_ops=true", "--xla_gpu_autotune_level=0")
+
+
+def make_deterministic() -> None:
+  """Makes accelerators compute the same bits in every run, at a price in speed; before JAX is used."""
+  flags = os.environ.get("XLA_FLAGS", "").split()
+  os.environ["XLA_FLAGS"] = " ".join([*flags, *(flag for flag in _DETERMINISTIC if flag not in flags)])
+
+
+def is_deterministic() -> bool:
+  """Whether `make_deterministic` was called, or a user asked XLA for the same."""
+  return set(_DETERMINISTIC) <= set(os.environ.get("XLA_FLAGS", "").split())
+
+
 def configure_jax(num_devices: int, compilation_cache: bool = True) -> None:
   """So many host devices, up to the number of cores, and compiled programs kept on disk; before JAX is used.
 

@@ -4,9 +4,9 @@ Every process runs the same program on its own devices, so they must take the sa
 process every function here returns at once.
 """
 
-import pickle
+import json
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
@@ -18,6 +18,9 @@ T = TypeVar("T")
 
 # How long a process that ends waits for the others; one that failed need not hold the rest for JAX's five minutes.
 _SHUTDOWN_SECONDS = 30
+
+# What a message begins with.
+_RESULT, _ERROR = b"result:", b"error:"
 
 
 class Decision(NamedTuple):
@@ -61,30 +64,48 @@ def is_first() -> bool:
 
 
 def of_first(compute: Callable[[], T]) -> T:
-  """The result of `compute` on the first process, on all of them; any value that can be pickled.
+  """The result of `compute` on the first process, on all of them: plain data, as JSON has it.
 
   Raises:
     UserError: on all processes, when `compute` does so on the first.
   """
+  return of_first_encoded(compute, lambda value: json.dumps(value).encode(), json.loads)
+
+
+def of_first_encoded(compute: Callable[[], T], encode: Callable[[T], bytes], decode: Callable[[bytes], T]) -> T:
+  """As `of_first`, for a value that is sent as bytes.
+
+  Args:
+    compute: run on the first process.
+    encode: its result as bytes.
+    decode: undoes it, on every other process.
+  """
   if jax.process_count() == 1:
     return compute()
-  from jax.experimental import multihost_utils
-
+  result: Any = None
+  failed: UserError | None = None
   message = b""
   if is_first():
     try:
-      message = pickle.dumps(compute())
+      result = compute()
+      message = _RESULT + encode(result)
     except UserError as error:
-      message = pickle.dumps(error)
+      failed, message = error, _ERROR + str(error).encode()
+  message = _broadcast(message)
+  if message.startswith(_ERROR):
+    raise failed or UserError(message.removeprefix(_ERROR).decode())
+  return result if is_first() else decode(message.removeprefix(_RESULT))
+
+
+def _broadcast(message: bytes) -> bytes:
+  from jax.experimental import multihost_utils
+
   # As bytes: numbers would pass through a sum over processes, which does not keep all of them as they are.
   length = int(multihost_utils.broadcast_one_to_all(np.int32(len(message))))
   sent = np.zeros(length, np.uint8)
   if is_first():
     sent[:] = np.frombuffer(message, np.uint8)
-  result = pickle.loads(np.asarray(multihost_utils.broadcast_one_to_all(sent)).tobytes())
-  if isinstance(result, UserError):
-    raise result
-  return result
+  return np.asarray(multihost_utils.broadcast_one_to_all(sent)).tobytes()
 
 
 def agree(mine: Decision) -> Decision:
@@ -111,6 +132,7 @@ def require_same(experiment: Plain) -> None:
   Raises:
     UserError: on all processes, when any has another experiment than the first.
   """
+  experiment = json.loads(json.dumps(experiment))  # as the others get it
   theirs = of_first(lambda: experiment)
   names = [name for name in experiment if experiment[name] != theirs[name]]
   if agree(Decision(0, False, stop=bool(names))).stop:

@@ -1,5 +1,6 @@
 """Members: the runs that a compiled program advances side by side."""
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import jax
@@ -11,7 +12,12 @@ from gippo_jax.config import Config
 from gippo_jax.envs.base import Environment
 from gippo_jax.learning.sharding import Device
 from gippo_jax.learning.state import TrainingState, best_or_last
+from gippo_jax.programs.evaluation import run_to_end
 from gippo_jax.programs.program import CAPACITY, Program
+
+
+def _never() -> bool:
+  return False
 
 
 class PendingMetrics(NamedTuple):
@@ -25,6 +31,7 @@ class Runs(Protocol):
   """What the host asks of members, however they lie on the hardware (`Members`, `sharded.ShardedMembers`)."""
 
   capacity: int
+  by_environment: bool  # whether environments are spread over devices, not members
 
   @property
   def env(self) -> Environment:
@@ -41,6 +48,10 @@ class Runs(Protocol):
 
   def gather(self, states: TrainingState) -> TrainingState:
     """States `[num_members]` on the host's default device."""
+    ...
+
+  def gather_shapes(self) -> TrainingState:
+    """Shapes and types of what `gather` gives."""
     ...
 
   def compile(self, states: TrainingState) -> None:
@@ -67,8 +78,18 @@ class Runs(Protocol):
     """Waits for a launch; each metric as an array `[num_members, num_epochs]`."""
     ...
 
-  def evaluate(self, states: TrainingState, num_episodes: int, of_best: bool = False) -> np.ndarray:
-    """Returns of the mean action on fresh episodes, `[num_members, num_episodes]`."""
+  def abstract_states(self) -> TrainingState:
+    """Shapes, types and places of the states, with nothing computed."""
+    ...
+
+  def trace_evaluation(self, num_episodes: int) -> None:
+    """Traces what `evaluate` will run, so that what cannot be is known before the training."""
+    ...
+
+  def evaluate(
+    self, states: TrainingState, num_episodes: int, of_best: bool = False, stop: Callable[[], bool] = _never
+  ) -> np.ndarray | None:
+    """Returns of the mean action on fresh episodes, `[num_members, num_episodes]`; `None` when `stop` said so."""
     ...
 
 
@@ -80,6 +101,8 @@ class Members:
     config: of the program's structure; real numbers are scalars, or arrays with leading axis `[num_members]`.
     num_members: at most as many as the program has.
   """
+
+  by_environment = False
 
   def __init__(self, program: Program, config: Config, num_members: int):
     self.program = program
@@ -145,17 +168,30 @@ class Members:
     metrics = jax.device_get(pending.metrics)
     return {name: values[: self.num_members, : pending.num_epochs] for name, values in metrics.items()}
 
-  def evaluate(self, states: TrainingState, num_episodes: int, of_best: bool = False) -> np.ndarray:
+  def trace_evaluation(self, num_episodes: int) -> None:
+    """Traces what `evaluate` will run, so that what cannot be is known before the training."""
+    states = self.abstract_states()
+    episodes = jax.eval_shape(lambda key: self.program.begin_episodes(key, num_episodes), states.key)
+    jax.eval_shape(self.program.continue_episodes, states.policy, self.config, episodes)
+
+  def evaluate(
+    self, states: TrainingState, num_episodes: int, of_best: bool = False, stop: Callable[[], bool] = _never
+  ) -> np.ndarray | None:
     """Returns of the mean action on fresh episodes, `[num_members, num_episodes]`; see `evaluation.evaluate`.
 
     Args:
       states: of the members.
       num_episodes: number of episodes; the same ones for the best policy and the last.
       of_best: evaluate the best policy, not the last.
+      stop: asked now and then; whether to give up.
+
+    Returns:
+      The returns, NaN for an episode in which a step failed; `None` when they were given up.
     """
     policies = best_or_last(states) if of_best else states.policy
-    returns = self.program.evaluate(states.key, policies, self.config, num_episodes)
-    return jax.device_get(returns)[: self.num_members]
+    episodes = self.program.begin_episodes(states.key, num_episodes)
+    ended = run_to_end(lambda now: self.program.continue_episodes(policies, self.config, now), episodes, stop)
+    return None if ended is None else jax.device_get(ended.total)[: self.num_members]
 
   def gather(self, states: TrainingState) -> TrainingState:
     """States without the filling rows, on the host's default device."""
@@ -163,6 +199,14 @@ class Members:
     # on a busy CPU.
     device = self.program.devices[0]
     return jax.tree.map(lambda leaf: jax.device_put(leaf, device)[: self.num_members], states)
+
+  def gather_shapes(self) -> TrainingState:
+    """Shapes and types of what `gather` gives."""
+
+    def cut(shape):
+      return jax.ShapeDtypeStruct((self.num_members, *shape.shape[1:]), shape.dtype)
+
+    return jax.tree.map(cut, self.abstract_states())
 
 
 def make_members(

@@ -21,7 +21,7 @@ from gippo_jax.learning.sharding import Device
 from gippo_jax.learning.state import PolicyState, TrainingState
 from gippo_jax.programs import memory
 from gippo_jax.programs.epochs import make_epochs, run_chunk
-from gippo_jax.programs.evaluation import evaluate
+from gippo_jax.programs.evaluation import SLICE, Episodes, begin_episodes, continue_episodes
 
 # Most epochs between two looks of the host; the same for runs of any length, which then share a program.
 CAPACITY = 256
@@ -44,21 +44,29 @@ def prefer_map(devices: list[Device]) -> bool:
   return devices[0].platform == "cpu"
 
 
-def evaluate_member(
-  env: Environment, num_episodes: int, key: jax.Array, policy: PolicyState, config: Config
-) -> jax.Array:
-  """Returns of a member's policy on fresh episodes, `[num_episodes]`; see `evaluation.evaluate`.
+def begin_member(env: Environment, num_episodes: int, key: jax.Array) -> Episodes:
+  """A member's fresh episodes.
 
   Args:
     env: unbatched environment.
     num_episodes: number of episodes.
     key: of the member's state, which is not used up.
+  """
+  return begin_episodes(env, jax.random.fold_in(key, _EVALUATION_STREAM), num_episodes)
+
+
+def continue_member(env: Environment, policy: PolicyState, config: Config, episodes: Episodes) -> Episodes:
+  """A slice of a member's episodes under its mean action; see `evaluation.continue_episodes`.
+
+  Args:
+    env: unbatched environment.
     policy: networks and statistics.
     config: hyper-parameters.
+    episodes: before the slice.
   """
   networks = make_networks(env.observation_size, env.action_size, config.actor, config.critic)
   acting = make_policy(networks, config.normalize_observations, policy)
-  return evaluate(acting, env, jax.random.fold_in(key, _EVALUATION_STREAM), num_episodes)
+  return continue_episodes(acting, env, episodes, SLICE)
 
 
 class Program:
@@ -122,15 +130,18 @@ class Program:
       after, metrics = jax.vmap(chunk, in_axes=(0, 0, None))(states, configs, jnp.max(num_epochs))
       return jax.vmap(_where)(num_epochs > 0, after, states), metrics
 
-    def evaluate_members(num_episodes, keys, policies, configs):
-      return jax.lax.map(lambda member: evaluate_member(env, num_episodes, *member), (keys, policies, configs))
+    def begin_members(num_episodes, keys):
+      return jax.lax.map(functools.partial(begin_member, env, num_episodes), keys)
 
-    def evaluate_shards(keys, policies, configs, num_episodes):
-      shards = sharded(functools.partial(evaluate_members, num_episodes), members, members, members)
-      return shards(keys, policies, configs)
+    def begin_shards(keys, num_episodes):
+      return sharded(functools.partial(begin_members, num_episodes), members)(keys)
+
+    def continue_members(policies, configs, episodes):
+      return jax.lax.map(lambda member: continue_member(env, *member), (policies, configs, episodes))
 
     self.init = jax.jit(sharded(init, members, members))
-    self.evaluate = jax.jit(evaluate_shards, static_argnums=3)
+    self.begin_episodes = jax.jit(begin_shards, static_argnums=1)
+    self.continue_episodes = jax.jit(sharded(continue_members, members, members, members), donate_argnums=2)
     self._advance = jax.jit(sharded(advance, members, members, members), donate_argnums=0)
     self._compiled: Callable[..., tuple[TrainingState, Metrics]] | None = None
 

@@ -5,6 +5,7 @@ made of all of them (gradients, statistics, returns) is reduced across devices.
 """
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -18,8 +19,9 @@ from gippo_jax.learning.sharding import ENVIRONMENT, environment_mesh
 from gippo_jax.learning.state import TrainingState, best_or_last
 from gippo_jax.programs import memory
 from gippo_jax.programs.epochs import make_epochs, run_chunk
+from gippo_jax.programs.evaluation import run_to_end
 from gippo_jax.programs.members import PendingMetrics
-from gippo_jax.programs.program import CAPACITY, evaluate_member
+from gippo_jax.programs.program import CAPACITY, begin_member, continue_member
 
 
 class ShardedMembers:
@@ -36,6 +38,8 @@ class ShardedMembers:
   Raises:
     UserError: when the number of devices does not divide `config.num_envs`.
   """
+
+  by_environment = True
 
   def __init__(self, env: Environment, config: Config, num_members: int, capacity: int = CAPACITY):
     self.env = env
@@ -57,15 +61,19 @@ class ShardedMembers:
       chunk = functools.partial(run_chunk, epochs, capacity)
       return jax.lax.map(lambda member: chunk(*member), (states, configs, num_epochs))
 
-    def evaluate_members(keys, policies, configs, num_episodes):
-      return jax.lax.map(lambda member: evaluate_member(env, num_episodes, *member), (keys, policies, configs))
+    def begin_members(keys, num_episodes):
+      return jax.lax.map(functools.partial(begin_member, env, num_episodes), keys)
+
+    def continue_members(policies, configs, episodes):
+      return jax.lax.map(lambda member: continue_member(env, *member), (policies, configs, episodes))
 
     seeds = jax.ShapeDtypeStruct((num_members,), np.uint32)
     self._shapes = jax.eval_shape(init, seeds, self.config)
     self._shardings = state_shardings(self._mesh, self._shapes)
     self._init = jax.jit(init, out_shardings=self._shardings)
     self._advance = jax.jit(advance, out_shardings=(self._shardings, self._replicated), donate_argnums=0)
-    self._evaluate = jax.jit(evaluate_members, static_argnums=3, out_shardings=self._replicated)
+    self._begin = jax.jit(begin_members, static_argnums=1, out_shardings=self._replicated)
+    self._continue = jax.jit(continue_members, out_shardings=self._replicated)
     self._place = jax.jit(lambda states: jax.tree.map(_of_kind, states, self._shapes), out_shardings=self._shardings)
     self._gather = jax.jit(lambda states: states, out_shardings=self._replicated)
     self._compiled: jax.stages.Compiled | None = None
@@ -111,14 +119,35 @@ class ShardedMembers:
     metrics = jax.device_get(pending.metrics)
     return {name: values[:, : pending.num_epochs] for name, values in metrics.items()}
 
-  def evaluate(self, states: TrainingState, num_episodes: int, of_best: bool = False) -> np.ndarray:
-    """Returns of the mean action, `[num_members, num_episodes]`, as `members.Members.evaluate`."""
+  def abstract_states(self) -> TrainingState:
+    """Shapes, types and places of the states, with nothing computed."""
+    place = lambda shape, sharding: jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=sharding)  # noqa: E731
+    return jax.tree.map(place, self._shapes, self._shardings)
+
+  def trace_evaluation(self, num_episodes: int) -> None:
+    """Traces what `evaluate` will run, as `members.Members.trace_evaluation`."""
+    episodes = jax.eval_shape(lambda key: self._begin(key, num_episodes), self._shapes.key)
+    jax.eval_shape(self._continue, self._shapes.policy, self.config, episodes)
+
+  def evaluate(
+    self, states: TrainingState, num_episodes: int, of_best: bool = False, stop: Callable[[], bool] = lambda: False
+  ) -> np.ndarray | None:
+    """Returns of the mean action, `[num_members, num_episodes]`, as `members.Members.evaluate`.
+
+    `stop` must say the same in all processes.
+    """
     policies = best_or_last(states) if of_best else states.policy
-    return jax.device_get(self._evaluate(states.key, policies, self.config, num_episodes))
+    episodes = self._begin(states.key, num_episodes)
+    ended = run_to_end(lambda now: self._continue(policies, self.config, now), episodes, stop)
+    return None if ended is None else jax.device_get(ended.total)
 
   def gather(self, states: TrainingState) -> TrainingState:
     """Whole states on every device; all processes together."""
     return self._gather(states)
+
+  def gather_shapes(self) -> TrainingState:
+    """Shapes and types of what `gather` gives."""
+    return self._shapes
 
   @property
   def _program(self) -> jax.stages.Compiled:

@@ -20,7 +20,7 @@ from gippo_jax.registry import AlgorithmSpec
 from gippo_jax.runs.environments import make_environment
 from gippo_jax.runs.prepare import prepare
 from gippo_jax.runs.progress import NoProgress, Phases, Progress, default_progress
-from gippo_jax.runs.recording import read_rows
+from gippo_jax.runs.rows import read_rows
 from gippo_jax.runs.runner import run
 from gippo_jax.runs.stored import load_policy
 from gippo_jax.runs.summary import Summary

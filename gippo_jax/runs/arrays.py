@@ -10,11 +10,10 @@ and checksum; the leaves lie side by side without a gap, so that every byte of t
 
 import io
 import json
-import os
 import pathlib
 import struct
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import BinaryIO, NamedTuple
 
 import jax
@@ -26,6 +25,7 @@ import gippo_jax
 from gippo_jax.envs.base import PyTree
 from gippo_jax.errors import UserError
 from gippo_jax.plain import Plain
+from gippo_jax.runs.files import replace_file
 
 FORMAT = 1
 _MAGIC = b"GIPPOJAX"
@@ -80,17 +80,18 @@ def write_arrays(path: pathlib.Path, leaves: Mapping[str, Leaf], metadata: Metad
   Raises:
     OSError: when it cannot be written; the old file, if any, is untouched.
   """
+  replace_file(path, lambda file: dump_arrays(file, leaves, metadata))
+
+
+def dump_arrays(file: BinaryIO, leaves: Mapping[str, Leaf], metadata: Metadata) -> None:
+  """What `write_arrays` writes, into an open file."""
   buffers = [np.ascontiguousarray(leaf.array).reshape(-1).view(np.uint8) for leaf in leaves.values()]
   header = _header(leaves, buffers, metadata)
   text = json.dumps(header, allow_nan=False, separators=(",", ":")).encode()
-
-  def write(file):
-    start = _PREFIX.pack(_MAGIC, FORMAT, len(text), 0)
-    file.write(_PREFIX.pack(_MAGIC, FORMAT, len(text), zlib.crc32(text, zlib.crc32(start))) + text)
-    for buffer in buffers:
-      file.write(buffer.data)
-
-  _replace(path, write)
+  start = _PREFIX.pack(_MAGIC, FORMAT, len(text), 0)
+  file.write(_PREFIX.pack(_MAGIC, FORMAT, len(text), zlib.crc32(text, zlib.crc32(start))) + text)
+  for buffer in buffers:
+    file.write(buffer.data)
 
 
 def read_header(path: pathlib.Path) -> Metadata:
@@ -110,15 +111,20 @@ def read_arrays(path: pathlib.Path) -> tuple[dict[str, Leaf], Metadata]:
     DamagedFile: when the file is not what was written.
   """
   with _opened(path) as file:
-    header = _read_header(path, file)
-    leaves = {}
-    for entry in header["leaves"]:
-      data = file.read(entry["bytes"])
-      if len(data) != entry["bytes"]:
-        raise DamagedFile(f"{path} is damaged: it ends within {entry['name']}")
-      leaves[entry["name"]] = _leaf(path, entry, data)
-    if file.read(1):
-      raise DamagedFile(f"{path} is damaged: there is more in it than its header says")
+    return load_arrays(path, file)
+
+
+def load_arrays(path: pathlib.Path, file: BinaryIO) -> tuple[dict[str, Leaf], Metadata]:
+  """As `read_arrays`, from an open file; `path` is its name in messages."""
+  header = _read_header(path, file)
+  leaves = {}
+  for entry in header["leaves"]:
+    data = file.read(entry["bytes"])
+    if len(data) != entry["bytes"]:
+      raise DamagedFile(f"{path} is damaged: it ends within {entry['name']}")
+    leaves[entry["name"]] = _leaf(path, entry, data)
+  if file.read(1):
+    raise DamagedFile(f"{path} is damaged: there is more in it than its header says")
   return leaves, header["metadata"]
 
 
@@ -142,7 +148,7 @@ def write_npz(path: pathlib.Path, tree: PyTree, metadata: Metadata) -> None:
   def write(file):
     np.savez(file, **({_HEADER_ENTRY: entry} | arrays))  # pyright: ignore[reportArgumentType]
 
-  _replace(path, write)
+  replace_file(path, write)
 
 
 def read_npz(path: pathlib.Path) -> tuple[dict[str, np.ndarray], Metadata]:
@@ -243,12 +249,19 @@ def _read_header(path: pathlib.Path, file: BinaryIO) -> dict:
   if len(start) < _PREFIX.size or not start.startswith(_MAGIC):
     raise DamagedFile(f"{path} is damaged, or no file of ours: it does not begin as one")
   magic, version, length, checksum = _PREFIX.unpack(start)
-  if length > os.fstat(file.fileno()).st_size:
+  if length > _bytes_left(file):
     raise DamagedFile(f"{path} is damaged: it ends within its header")
   text = file.read(length)
   if zlib.crc32(text, zlib.crc32(_PREFIX.pack(magic, version, length, 0))) != checksum:
     raise DamagedFile(f"{path} is damaged: its header is not what was written")
   return _parse_header(path, text)
+
+
+def _bytes_left(file: BinaryIO) -> int:
+  here = file.tell()
+  left = file.seek(0, io.SEEK_END) - here
+  file.seek(here)
+  return left
 
 
 def _parse_header(path: pathlib.Path, text: bytes) -> dict:
@@ -274,22 +287,3 @@ def _opened(path: pathlib.Path) -> BinaryIO:
     return path.open("rb")
   except OSError as error:
     raise DamagedFile(f"{path} cannot be read ({error.strerror})") from None
-
-
-def _replace(path: pathlib.Path, write: Callable[[BinaryIO], None]) -> None:
-  """Writes beside, flushes to the disk, renames, and makes the name itself last."""
-  temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-  try:
-    with temporary.open("wb") as file:
-      write(file)
-      file.flush()
-      os.fsync(file.fileno())
-    os.replace(temporary, path)
-  except BaseException:
-    temporary.unlink(missing_ok=True)
-    raise
-  folder = os.open(path.parent, os.O_RDONLY)
-  try:
-    os.fsync(folder)
-  finally:
-    os.close(folder)

@@ -8,7 +8,7 @@ import numpy as np
 
 from gippo_jax.errors import UserError
 from gippo_jax.plain import Plain
-from gippo_jax.runs.recording import read_rows
+from gippo_jax.runs.rows import read_rows
 from gippo_jax.runs.statistics import bootstrap_interval, interquartile_mean, probability_of_improvement
 from gippo_jax.runs.workdir import Workdir
 

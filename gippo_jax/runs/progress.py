@@ -18,7 +18,7 @@ class Progress(Protocol):
   """Receives the state of a run after every chunk."""
 
   def note(self, text: str) -> None:
-    """Called with a line to show, outside of `start` and `stop`."""
+    """Called with a line to show, at any time."""
     ...
 
   def phase(self, name: str) -> AbstractContextManager[None]:
@@ -50,7 +50,12 @@ class Phases:
 
   def __init__(self, progress: Progress):
     self._progress = progress
+    self._began = time.monotonic()
     self.seconds: dict[str, float] = {}
+
+  def elapsed(self) -> float:
+    """Seconds since the first phase could begin."""
+    return time.monotonic() - self._began
 
   @contextlib.contextmanager
   def __call__(self, name: str) -> Iterator[None]:
@@ -81,6 +86,41 @@ class NoProgress:
 
   def stop(self) -> None:
     """Does nothing."""
+
+
+class Steady:
+  """Shows on another one what can be shown: where its output is gone, or its disk full, the run goes on unseen.
+
+  Args:
+    shown: the other one.
+  """
+
+  def __init__(self, shown: Progress):
+    self._shown = shown
+
+  def note(self, text: str) -> None:
+    """As the other one."""
+    with contextlib.suppress(OSError):
+      self._shown.note(text)
+
+  def phase(self, name: str) -> AbstractContextManager[None]:
+    """As the other one."""
+    return self._shown.phase(name)
+
+  def start(self, epoch: int, num_epochs: int) -> None:
+    """As the other one."""
+    with contextlib.suppress(OSError):
+      self._shown.start(epoch, num_epochs)
+
+  def update(self, epoch: int, fields: dict[str, float]) -> None:
+    """As the other one."""
+    with contextlib.suppress(OSError):
+      self._shown.update(epoch, fields)
+
+  def stop(self) -> None:
+    """As the other one."""
+    with contextlib.suppress(OSError):
+      self._shown.stop()
 
 
 class PlainProgress:

@@ -1,22 +1,26 @@
 """What a run writes while it trains: `metrics.jsonl` and TensorBoard events, one row per logged epoch and seed."""
 
 import json
+import time
 
 import numpy as np
 
 from gippo_jax.plain import Plain
-from gippo_jax.runs.workdir import Workdir, finite_or_none, write_text
+from gippo_jax.runs.events import event_file, first_event, purge_event, row_event
+from gippo_jax.runs.files import Appender, Failures, finite_or_none
+from gippo_jax.runs.workdir import Workdir
 
 
 class Recorder:
-  """Writes rows of metrics.
+  """Writes rows of metrics; what a full disk refuses is kept and tried again, and never stops the run.
 
   Args:
-    workdir: where to.
+    workdir: where to; its rows end with `first_epoch` (`rows.resume_rows`).
     seeds: seed of each member.
     steps_per_epoch: environment steps of one member in an epoch.
     log_interval: every so many epochs a row is written; the first epoch always is.
-    first_epoch: epochs done before; rows beyond it, left by a run that was killed, are removed.
+    first_epoch: epochs done before.
+    failures: told of what cannot be written.
     split_later: members are runs of their own, whose seeds may be equal and whose files are made of these rows later
       (`gippo_jax.sweep.split`): a row also has its member's index, and there are no events.
   """
@@ -28,21 +32,26 @@ class Recorder:
     steps_per_epoch: int,
     log_interval: int,
     first_epoch: int,
+    failures: Failures,
     split_later: bool = False,
   ):
-    from tensorboardX import SummaryWriter
-
     self._split_later = split_later
     self._seeds = seeds
     self._steps_per_epoch = steps_per_epoch
     self._log_interval = log_interval
-    _drop_rows_after(workdir, first_epoch)
-    self._rows = workdir.metrics.open("a")
-    purge = first_epoch * steps_per_epoch + 1 if first_epoch else None
-    self._writers = [
-      SummaryWriter(str(workdir.tensorboard / f"seed_{seed}"), purge_step=purge, flush_secs=30)
-      for seed in (() if split_later else seeds)
-    ]
+    self._rows = Appender(workdir.metrics, failures)
+    folders = [workdir.tensorboard / f"seed_{seed}" for seed in (() if split_later else seeds)]
+    self._events = [Appender(event_file(folder), failures) for folder in folders]
+    now = time.time()
+    for folder, events in zip(folders, self._events, strict=True):
+      # An earlier start may have got further than its last checkpoint.
+      purge = [purge_event(now, first_epoch * steps_per_epoch + 1)] if folder.exists() else []
+      events.append([first_event(now), *purge])
+
+  @property
+  def lost(self) -> int:
+    """Rows and events that were given up, since too much waited for a full disk."""
+    return sum(file.lost for file in (self._rows, *self._events))
 
   def write(
     self, epoch: int, metrics: dict[str, np.ndarray], steps_per_second: float, num_epochs: int, frozen: np.ndarray
@@ -57,6 +66,9 @@ class Recorder:
       frozen: members that made no epoch, `[num_members]`; they get no rows.
     """
     length = next(iter(metrics.values())).shape[1]
+    lines: list[bytes] = []
+    events: list[list[bytes]] = [[] for _ in self._events]
+    now = time.time()
     for index in range(length):
       done = epoch + index + 1
       if done % self._log_interval and done not in (1, num_epochs):
@@ -66,74 +78,35 @@ class Recorder:
           continue
         values = {name: column[member, index].tolist() for name, column in metrics.items()}
         steps = done * self._steps_per_epoch
-        row = {"epoch": done, "seed": seed, "steps": steps, "steps_per_second": steps_per_second, **values}
-        if self._split_later:
-          self._rows.write(json.dumps(finite_or_none({"member": member, **row}), allow_nan=False) + "\n")
-          continue
-        self._rows.write(json.dumps(finite_or_none(row), allow_nan=False) + "\n")
-        for name, value in values.items():
-          for tag, number in scalars(name, value):
-            if np.isfinite(number):  # TensorBoard has no place for the others
-              self._writers[member].add_scalar(tag, number, steps)
-    self._rows.flush()
+        row: Plain = {"epoch": done, "seed": seed, "steps": steps, "steps_per_second": steps_per_second, **values}
+        if events:
+          events[member].append(row_event(now, row))
+        lines.append(line_of({"member": member, **row} if self._split_later else row))
+    self._rows.append(lines)
+    for file, records in zip(self._events, events, strict=True):
+      file.append(records)
 
-  def close(self) -> None:
-    """Flushes and closes all files."""
-    self._rows.close()
-    for writer in self._writers:
-      writer.close()
+  def sync(self) -> None:
+    """Flushes all files to the disk."""
+    for file in (self._rows, *self._events):
+      file.sync()
+
+
+def line_of(row: Plain) -> bytes:
+  """A row as its line in `metrics.jsonl`."""
+  return (json.dumps(finite_or_none(row), allow_nan=False) + "\n").encode()
 
 
 class NoRecorder:
   """Writes nothing: what every process but the first has."""
 
+  lost = 0
+
   def write(self, *_: object) -> None:
     """Does nothing."""
 
-  def close(self) -> None:
+  def sync(self) -> None:
     """Does nothing."""
-
-
-# Groups of TensorBoard's tags, by the beginnings of metrics' names.
-_GROUPS = (
-  ("sample_gradient_", "gradient"),
-  ("advantage_gradient_", "gradient"),
-  ("advantage_", "advantage"),
-  ("episodes", "return"),
-  ("alpha_", "alpha"),
-  ("critic_", "critic"),
-  ("actor_", "actor"),
-  ("ppo_", "ppo"),
-  ("fault_", "faults"),
-)
-_TAGS = {
-  "return": "return/mean",
-  "best_return": "return/best",
-  "episodes": "return/episodes",
-  "alpha": "alpha/alpha",
-  "sample_gradient_dropped": "faults/gradients_dropped",
-  "episodes_nonfinite": "faults/episodes_nonfinite",
-}
-
-
-def tag_of(name: str) -> str:
-  """TensorBoard's tag of a metric, `group/name`; what no group knows is the algorithm's own."""
-  if "/" in name:
-    return name
-  if name in _TAGS:
-    return _TAGS[name]
-  for beginning, group in _GROUPS:
-    if name.startswith(beginning):
-      return f"{group}/{name.removeprefix(beginning)}"
-  return f"algorithm/{name}"
-
-
-def scalars(name: str, value: float | list[float]) -> list[tuple[str, float]]:
-  """A metric as TensorBoard takes it: tags with a number each; the entries of a list are numbered."""
-  tag = tag_of(name)
-  if isinstance(value, list):
-    return [(f"{tag}/{index}", number) for index, number in enumerate(value)]
-  return [(tag, value)]
 
 
 def hide_unfinished(metrics: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -146,21 +119,3 @@ def hide_unfinished(metrics: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
   """
   none_yet = metrics["episodes"] == 0
   return metrics | {name: np.where(none_yet, np.nan, metrics[name]) for name in ("return", "best_return")}
-
-
-def read_rows(workdir: Workdir) -> list[Plain]:
-  """Complete rows of `metrics.jsonl`; a line that a kill cut short is left out."""
-  rows = []
-  if workdir.metrics.exists():
-    for line in workdir.metrics.read_text().splitlines():
-      try:
-        rows.append(json.loads(line))
-      except json.JSONDecodeError:
-        break
-  return rows
-
-
-def _drop_rows_after(workdir: Workdir, epoch: int) -> None:
-  if workdir.metrics.exists():
-    kept = [row for row in read_rows(workdir) if row["epoch"] <= epoch]
-    write_text(workdir.metrics, "".join(json.dumps(row) + "\n" for row in kept))

@@ -33,7 +33,10 @@ def shown_numbers(
   for name, label in _WHEN_POSITIVE.items():
     if name in metrics and metrics[name].any():
       shown[label] = float(metrics[name].mean())
-  skipped = sum(values.sum() for name, values in metrics.items() if name.endswith(("nonfinite", "skipped_steps")))
-  if skipped:
-    shown["non-finite steps"] = float(skipped)
+  for name, values in metrics.items():
+    if name.endswith(("_skipped_share", "_nonfinite_share")) and values.any():
+      shown[name.removesuffix("_share").replace("_", " ")] = float(values.mean())
+  lost = np.sum(metrics.get("episodes_nonfinite", 0))
+  if lost:
+    shown["episodes not finite"] = float(lost)
   return shown

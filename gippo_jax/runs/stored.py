@@ -101,4 +101,9 @@ def best_seed(workdir: Workdir, seeds: list[int], which: str = "best") -> int:
     return seeds[0]
   returns = summary["best_evaluation_return"] if which == "best" else summary["evaluation_return"]
   by_seed = dict(zip(summary["seeds"], returns, strict=True))
-  return max(seeds, key=lambda seed: -float("inf") if by_seed.get(seed) is None else by_seed[seed])
+
+  def score(seed: int) -> float:
+    found = by_seed.get(seed)
+    return -float("inf") if found is None else found
+
+  return max(seeds, key=score)

@@ -1,18 +1,22 @@
 """The folder of a run: what is in it, and whether a run may start, resume, go on or is done."""
 
+import contextlib
 import json
-import math
 import os
 import pathlib
-from typing import cast
+import re
+from collections.abc import Iterator
 
 from gippo_jax.errors import UserError
 from gippo_jax.parsing import HISTORY, Experiment, parse
 from gippo_jax.plain import Plain, PlainMapping
-from gippo_jax.runs.summary import Summary
+from gippo_jax.runs.files import remove_leftovers, unwritable, write_json
+from gippo_jax.runs.lock import locked
+from gippo_jax.runs.summary import Summary, read_summary
 
-# Without these a summary tells nothing; others may have been added since it was written.
-_ESSENTIAL = {"status", "seeds", "epochs", "best_return", "evaluation_return", "best_evaluation_return"}
+# What a run leaves; a folder with any of it belongs to some run.
+_OWN_FILES = ("metrics.jsonl", "summary.json", "checkpoint", "tensorboard", "optuna.db")
+_POLICY_FILE = re.compile(r"policy_seed_\d+\.npz")
 
 
 class Workdir:
@@ -31,6 +35,7 @@ class Workdir:
     self.path = pathlib.Path(path).expanduser()
     self.config = self.path / "config.json"
     self.metrics = self.path / "metrics.jsonl"
+    self.unreadable_metrics = self.path / "metrics.unreadable"
     self.summary = self.path / "summary.json"
     self.checkpoint = self.path / "checkpoint"
     self.tensorboard = self.path / "tensorboard"
@@ -50,6 +55,7 @@ class Workdir:
     extra = extra or {}
     present = self.stored()
     if present is None:
+      self._require_nobodys()
       return
     mine = flatten(json.loads(json.dumps({**experiment.to_dict(), **extra})))
     theirs = flatten({**_as_parsed(present, extra), **{name: present.get(name) for name in extra}})
@@ -62,6 +68,23 @@ class Workdir:
           f"{mine.get(name)!r}; allowed: the same configuration (to resume), a larger num_epochs once it is finished "
           "(to go on), or another folder"
         )
+
+  @contextlib.contextmanager
+  def held(self, experiment: Experiment, extra: PlainMapping | None = None, may_go_on: bool = False) -> Iterator[None]:
+    """Entered while the run is written: no other process gets the folder.
+
+    What killed writers left beside their files is removed.
+
+    Args:
+      experiment, extra, may_go_on: as for `open`.
+
+    Raises:
+      UserError: as `open`, and when another process writes there.
+    """
+    with locked(self.path):
+      remove_leftovers(self.path, self.checkpoint)
+      self.open(experiment, extra, may_go_on)
+      yield
 
   def open(self, experiment: Experiment, extra: PlainMapping | None = None, may_go_on: bool = False) -> None:
     """Makes the folder if needed and writes `config.json`.
@@ -82,11 +105,9 @@ class Workdir:
     values = {**experiment.to_dict(), **extra, **({HISTORY: history} if history else {})}
     try:
       self.path.mkdir(parents=True, exist_ok=True)
-      write_json(self.config, values)
+      write_json(self.config, values, durable=True)
     except OSError as error:
-      raise UserError(
-        f"--workdir: {self.path} cannot be written ({error.strerror}); allowed: a folder you may write to"
-      ) from None
+      raise unwritable("--workdir", self.path, error) from None
 
   def stored(self) -> Plain | None:
     """What `config.json` holds; `None` where there is none.
@@ -102,7 +123,9 @@ class Workdir:
       raise UserError(
         f"--workdir: {self.path} cannot be written (a file); allowed: a folder you may write to"
       ) from None
-    except (OSError, ValueError):
+    except OSError as error:
+      raise unwritable("--workdir", self.path, error) from None
+    except (ValueError, RecursionError):
       values = None
     if not isinstance(values, dict):
       raise UserError(f"--workdir: {self.config} cannot be read as a run's configuration; allowed: a new folder")
@@ -122,16 +145,26 @@ class Workdir:
 
   def read_summary(self) -> Summary | None:
     """What `summary.json` holds; one that cannot be read counts as none."""
+    return read_summary(self.summary)
+
+  def _require_nobodys(self) -> None:
+    """Refuses a folder with a run's files but without the configuration that says whose they are."""
     try:
-      summary = json.loads(self.summary.read_text())
-    except (OSError, ValueError):
-      return None
-    complete = isinstance(summary, dict) and summary.keys() >= _ESSENTIAL
-    return cast(Summary, summary) if complete else None
+      names = os.listdir(self.path)
+    except FileNotFoundError:
+      return
+    except OSError as error:
+      raise unwritable("--workdir", self.path, error) from None
+    found = [name for name in names if name in _OWN_FILES or _POLICY_FILE.fullmatch(name)]
+    if found:
+      raise UserError(
+        f"--workdir: {self.path} holds {sorted(found)[0]} of a run, but not its config.json; allowed: another folder, "
+        "or this one with its config.json"
+      )
 
   def _may_go_on(self, present: PlainMapping, experiment: Experiment) -> bool:
     before = present.get("num_epochs")
-    if not isinstance(before, int) or experiment.config.num_epochs <= before:
+    if not isinstance(before, int) or isinstance(before, bool) or experiment.config.num_epochs <= before:
       return False
     summary = self.finished_summary(before)
     return summary is not None and summary["status"] == "finished"
@@ -156,26 +189,3 @@ def flatten(tree: PlainMapping, prefix: str = "") -> Plain:
     else:
       flat[prefix + name] = value
   return flat
-
-
-def write_json(path: pathlib.Path, value: object) -> None:
-  """Writes strict JSON at once: readers see the old file or the new one, and numbers that are not finite as null."""
-  write_text(path, json.dumps(finite_or_none(value), indent=2, allow_nan=False) + "\n")
-
-
-def write_text(path: pathlib.Path, text: str) -> None:
-  """Writes a file at once."""
-  temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-  temporary.write_text(text)
-  os.replace(temporary, path)
-
-
-def finite_or_none(value: object) -> object:
-  """`value` with every float that is not finite replaced by `None`, through lists and dictionaries."""
-  if isinstance(value, float):
-    return value if math.isfinite(value) else None
-  if isinstance(value, dict):
-    return {name: finite_or_none(entry) for name, entry in value.items()}
-  if isinstance(value, (list, tuple)):
-    return [finite_or_none(entry) for entry in value]
-  return value

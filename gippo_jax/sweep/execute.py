@@ -8,7 +8,9 @@ import jax
 from gippo_jax import envs
 from gippo_jax.envs.base import Environment
 from gippo_jax.errors import UserError
+from gippo_jax.programs import memory
 from gippo_jax.programs.members import Members
+from gippo_jax.programs.memory import describe_bytes
 from gippo_jax.programs.probe import probe_gradients
 from gippo_jax.runs.progress import Progress
 from gippo_jax.runs.runner import train_members
@@ -19,7 +21,6 @@ from gippo_jax.sweep.plan import (
   Memory,
   chunk_length,
   cut,
-  describe_bytes,
   describe_group,
   measure_memory,
   stack,
@@ -84,6 +85,7 @@ def make_environment(group: list[Member]) -> Environment:
     env = envs.make(**experiment.env)
   except ValueError as error:
     raise UserError(f"config.{error}") from None
+  memory.require_run(env, experiment.config, 1, experiment.run.evaluation_episodes)
   if experiment.run.gradient_probe:
     probe_gradients(env, experiment.config)
   return env
@@ -112,13 +114,13 @@ def prepare(
   length = chunk_length(len(group) - num_done, options.members_per_chunk, num_devices)
   chunks = _chunks(group, folder, length)
   arranged = arrange(env, max(chunks, key=len), options.arrangement, len(chunks))
-  memory = _measure(arranged, options)
-  if not memory.fits and options.members_per_chunk is None and memory.most_members:
-    chunks = _chunks(group, folder, memory.most_members)
+  taken = _measure(arranged, options)
+  if not taken.fits and options.members_per_chunk is None and taken.most_members:
+    chunks = _chunks(group, folder, taken.most_members)
     arranged = arrange(env, max(chunks, key=len), options.arrangement, len(chunks))
-    memory = _measure(arranged, options)
-  memory.require(options.members_per_chunk or memory.num_members)
-  return Prepared(label, chunks, num_done, arranged, memory)
+    taken = _measure(arranged, options)
+  taken.require(options.members_per_chunk or taken.num_members)
+  return Prepared(label, chunks, num_done, arranged, taken)
 
 
 def execute(
@@ -153,7 +155,6 @@ def execute(
       split(workdir, chunk, outcome, folder.members)
       folder.close_chunk(workdir)
       after_chunk()
-  folder.close()
   return "finished"
 
 

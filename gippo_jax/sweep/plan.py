@@ -2,8 +2,6 @@
 
 import dataclasses
 import json
-import os
-import pathlib
 import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -14,11 +12,14 @@ import numpy as np
 from gippo_jax.config import Config
 from gippo_jax.errors import UserError
 from gippo_jax.parsing import Experiment
+from gippo_jax.programs.memory import available_bytes, describe_bytes
 from gippo_jax.sweep.space import Assignment
 
 _MOST_MEMBERS = 256  # in a chunk: results are complete chunk by chunk
 _SHARE_OF_MEMORY = 0.8
 _LONGEST_LABEL = 120
+# In a sweep: each has a folder.
+_MOST = 1_000_000
 
 
 class Member(NamedTuple):
@@ -48,7 +49,15 @@ def make_members(experiments: list[Experiment], settings: list[Assignment]) -> l
   Args:
     experiments: one for each setting, with all seeds.
     settings: values by field, which name the folders.
+
+  Raises:
+    UserError: when there are more than any machine could train.
   """
+  count = sum(experiment.run.num_seeds for experiment in experiments)
+  if count > _MOST:
+    raise UserError(
+      f"config.num_seeds: {len(settings)} settings with their seeds are {count} members; allowed: at most {_MOST}"
+    )
   members = []
   for number, (experiment, setting) in enumerate(zip(experiments, settings, strict=True)):
     label = "_".join(f"{name}={_short(value)}" for name, value in setting.items())
@@ -156,24 +165,6 @@ def measure_memory(program: dict[str, int], num_members: int, num_devices: int, 
   """
   available = limit if limit is not None else _SHARE_OF_MEMORY * available_bytes() * _memories(num_devices)
   return Memory(sum(program.values()) * num_devices, int(available), num_members)
-
-
-def available_bytes() -> int:
-  """Memory of a device, or of the machine when devices are cores of its processor, that nothing uses yet."""
-  statistics = jax.local_devices()[0].memory_stats()
-  if statistics and "bytes_limit" in statistics:
-    return statistics["bytes_limit"] - statistics.get("bytes_in_use", 0)
-  linux = pathlib.Path("/proc/meminfo")
-  if linux.exists():  # counts the cache of files, which gives way
-    found = re.search(r"MemAvailable:\s+(\d+)", linux.read_text())
-    if found:
-      return int(found[1]) * 1024
-  return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-
-
-def describe_bytes(count: float) -> str:
-  """In MiB or GiB."""
-  return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.2f} MiB"
 
 
 def _memories(num_devices: int) -> int:

@@ -7,8 +7,8 @@ import math
 import numpy as np
 
 from gippo_jax.plain import Plain
+from gippo_jax.runs.files import write_json, write_text
 from gippo_jax.runs.statistics import bootstrap_interval, interquartile_mean
-from gippo_jax.runs.workdir import write_json, write_text
 from gippo_jax.sweep.folder import SweepFolder
 from gippo_jax.sweep.plan import Member
 from gippo_jax.sweep.space import Assignment

@@ -95,7 +95,7 @@ def load_space(path: str) -> Space:
     space = module.get_sweep()
   except UserError:
     raise
-  except Exception as error:  # whatever a user's file may raise
+  except (Exception, SystemExit) as error:  # whatever a user's file may raise
     raise UserError(
       f"--sweep: {path} fails with {type(error).__name__}: {error}; allowed: see docs/sweeps.md"
     ) from None

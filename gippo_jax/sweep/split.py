@@ -1,6 +1,5 @@
 """From a chunk, which trained as one run, to a folder for each member with the files of a run of its own."""
 
-import json
 import pathlib
 import shutil
 import time
@@ -13,11 +12,15 @@ from gippo_jax.plain import Plain
 from gippo_jax.runs import checkpoint as checkpoints
 from gippo_jax.runs.arrays import named_leaves
 from gippo_jax.runs.checkpoint import Checkpoint, rows_of
+from gippo_jax.runs.events import event_file, first_event, row_event
+from gippo_jax.runs.files import write_json, write_text
+from gippo_jax.runs.history import of_member
 from gippo_jax.runs.policy_files import write_policy
-from gippo_jax.runs.recording import read_rows, scalars
+from gippo_jax.runs.recording import line_of
+from gippo_jax.runs.rows import read_rows
 from gippo_jax.runs.runner import Outcome
 from gippo_jax.runs.summary import BY_MEMBER, Summary
-from gippo_jax.runs.workdir import Workdir, finite_or_none, write_json, write_text
+from gippo_jax.runs.workdir import Workdir
 from gippo_jax.sweep.plan import Member
 
 
@@ -41,9 +44,9 @@ def split(chunk: Workdir, members: list[Member], outcome: Outcome, folder: pathl
   for position, member in enumerate(members):
     workdir = Workdir(folder / member.folder)
     workdir.open(member.experiment)
-    write_text(workdir.metrics, "".join(json.dumps(finite_or_none(row)) + "\n" for row in rows[position]))
+    write_text(workdir.metrics, b"".join(map(line_of, rows[position])).decode())
     _write_events(workdir, member.seed, rows[position], summary["run_seconds"])
-    saved = Checkpoint(outcome.states, int(epochs[position]), summary["run_seconds"], summary["compile_seconds"])
+    saved = Checkpoint(outcome.states, int(epochs[position]), of_member(outcome.history, position))
     checkpoints.save_leaves(workdir.checkpoint, rows_of(leaves, position), saved)
     best, final = jax.tree.map(lambda leaf, row=position: leaf[row], policies)
     write_policy(workdir.path, member.experiment, outcome.sizes, member.seed, int(epochs[position]), best, final)
@@ -64,25 +67,11 @@ def _summary_of(summary: Summary, position: int, epochs: int, num_members: int) 
 
 
 def _write_events(workdir: Workdir, seed: int, rows: list[Plain], run_seconds: float) -> None:
-  """One event a row: `SummaryWriter`, with one for every number, takes ten times as long."""
-  from tensorboardX.proto.event_pb2 import Event  # pyright: ignore[reportAttributeAccessIssue]
-  from tensorboardX.proto.summary_pb2 import Summary as Values  # pyright: ignore[reportAttributeAccessIssue]
-  from tensorboardX.record_writer import RecordWriter
-
   folder = workdir.tensorboard / f"seed_{seed}"
   shutil.rmtree(folder, ignore_errors=True)  # of a split that was killed
   folder.mkdir(parents=True)
   now = time.time()
-  writer = RecordWriter(str(folder / f"events.out.tfevents.{int(now)}.sweep"))
-  writer.write(Event(wall_time=now - run_seconds, file_version="brain.Event:2").SerializeToString())
+  records = [first_event(now - run_seconds)]
   for row in rows:
-    when = now - run_seconds * (1 - row["epoch"] / rows[-1]["epoch"])
-    values = [
-      Values.Value(tag=tag, simple_value=number)
-      for name, value in row.items()
-      if name not in ("epoch", "seed", "steps", "steps_per_second")
-      for tag, number in scalars(name, value)
-      if number is not None
-    ]
-    writer.write(Event(wall_time=when, step=row["steps"], summary=Values(value=values)).SerializeToString())
-  writer.close()
+    records.append(row_event(now - run_seconds * (1 - row["epoch"] / rows[-1]["epoch"]), row))
+  event_file(folder).write_bytes(b"".join(records))

@@ -7,8 +7,8 @@ import pathlib
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from gippo_jax.runs.files import write_json, write_text
 from gippo_jax.runs.progress import format_number
-from gippo_jax.runs.workdir import write_json, write_text
 
 
 def best_trial(study: optuna.Study) -> FrozenTrial | None:

@@ -40,7 +40,7 @@ class Space:
     module = importlib.util.module_from_spec(spec)
     try:
       spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
       raise UserError(f"--space: {path} cannot be run: {_one_line(error)}") from error
     get_space = getattr(module, "get_space", None)
     if not callable(get_space):
@@ -58,7 +58,7 @@ class Space:
       fields = self._get_space(trial)
     except optuna.TrialPruned:
       raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
       raise UserError(f"--space: {self.path}: get_space failed: {_one_line(error)}") from error
     if not isinstance(fields, dict) or not fields:
       raise UserError(f"--space: {self.path}: get_space returned {fields!r}; allowed: a dict {{field: value}}")
@@ -136,6 +136,6 @@ def _set(values: Plain, name: str, value: Any) -> None:
   set_field(values, name, value)
 
 
-def _one_line(error: Exception) -> str:
+def _one_line(error: BaseException) -> str:
   text = str(error).strip().splitlines()
   return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__

@@ -9,14 +9,16 @@ import numpy as np
 import optuna
 import sqlalchemy
 from optuna.trial import Trial, TrialState
+from sqlalchemy.exc import DatabaseError
 
 from gippo_jax.envs.base import Environment
 from gippo_jax.errors import UserError
 from gippo_jax.parsing import Experiment
 from gippo_jax.plain import Plain
 from gippo_jax.runs.divergence import DivergenceWatch
+from gippo_jax.runs.files import write_text
 from gippo_jax.runs.progress import Progress
-from gippo_jax.runs.workdir import Workdir, write_text
+from gippo_jax.runs.workdir import Workdir
 from gippo_jax.tune.batches import Programs, group_by_structure
 from gippo_jax.tune.results import describe, write_results
 from gippo_jax.tune.space import Space
@@ -65,9 +67,28 @@ def open_study(workdir: Workdir, experiment: Experiment, space: Space, options: 
       f"--space: {space.path} is not the space of this study, whose copy is {copy}; allowed: the same one (to resume) "
       "or another --workdir"
     )
-  workdir.open(experiment, identity)
-  write_text(copy, space.source)
-  storage = optuna.storages.RDBStorage(_url_of(workdir.path / "optuna.db").render_as_string(hide_password=False))
+  with workdir.held(experiment, identity):
+    write_text(copy, space.source)
+    yield from _stored_study(workdir, experiment, options)
+
+
+def _stored_study(workdir: Workdir, experiment: Experiment, options: Options) -> Iterator[optuna.Study]:
+  database = workdir.path / "optuna.db"
+  results = [name for name in ("trials.csv", "best.json") if (workdir.path / name).exists()]
+  if results and not (database.exists() and database.stat().st_size):
+    raise UserError(
+      f"--workdir: {workdir.path} holds {results[0]} of a study, but not the study itself (optuna.db); allowed: "
+      "another folder, or this one with its optuna.db"
+    )
+  try:
+    yield from _open_storage(database, experiment, options)
+  except DatabaseError as error:
+    reason = str(error.orig or error).splitlines()[0]
+    raise UserError(f"--workdir: {database} cannot be used ({reason}); allowed: another folder") from None
+
+
+def _open_storage(database: pathlib.Path, experiment: Experiment, options: Options) -> Iterator[optuna.Study]:
+  storage = optuna.storages.RDBStorage(_url_of(database).render_as_string(hide_password=False))
   try:
     study = optuna.create_study(
       storage=storage,

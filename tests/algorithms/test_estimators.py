@@ -221,7 +221,7 @@ def test_an_lr_gradient_that_is_not_finite_moves_nothing_and_is_counted():
   _, state, noise = setting(PROBES[1], config)
   draws = Draws(noise.at[2, 1].set(jnp.inf), jax.random.key(0))
   after, metrics = jax.jit(make_epochs(PROBES[1], config).update)(state, config, draws)
-  assert metrics["actor_skipped_steps"] == 1
+  assert metrics["actor_skipped_share"] == 1
   for before, now in zip(jax.tree.leaves(state.actor), jax.tree.leaves(after.actor), strict=True):
     np.testing.assert_array_equal(before, now)
 

@@ -18,6 +18,7 @@ from gippo_jax.programs.members import make_members
 from gippo_jax.programs.sharded import ShardedMembers, _raw, check_divisible
 from gippo_jax.runs import checkpoint as checkpoints
 from gippo_jax.runs.checkpoint import Checkpoint
+from gippo_jax.runs.history import History
 from tests.commands import CONFIG, ROOT, check_error, command, environment_of, execute
 from tests.programs.test_members import config_of
 
@@ -121,9 +122,9 @@ def test_a_checkpoint_moves_between_arrangements(tmp_path):
   before = [np.asarray(_raw(leaf)) for leaf in jax.tree.leaves(states)]
   for index, (source, target) in enumerate([(sharded, alone), (alone, sharded)]):
     folder = tmp_path / str(index)
-    checkpoints.save(folder, Checkpoint(source.gather(states), 7, 1.0, 2.0))
+    checkpoints.save(folder, Checkpoint(source.gather(states), 7, History(run_seconds=1.0, precision="float64")))
     restored = checkpoints.restore(folder, target.gather(target.init([4])))
-    assert (restored.epoch, restored.run_seconds) == (7, 1.0)
+    assert (restored.epoch, restored.history.run_seconds) == (7, 1.0)
     states = target.place(restored.states)
     for a, b in zip(jax.tree.leaves(states), before, strict=True):
       np.testing.assert_array_equal(_raw(a), b)

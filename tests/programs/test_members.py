@@ -170,7 +170,10 @@ def test_devices_never_wait_for_each_other():
   assert len(members.program.devices) == 2
   states = members.init([1, 2, 3])
   members.compile(states)
-  evaluation = members.program.evaluate.lower(states.key, states.policy, members.config, 4).compile()
+  episodes = jax.eval_shape(lambda key: members.program.begin_episodes(key, 4), states.key)
+  place = lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=members.program.sharding)  # noqa: E731
+  episodes = jax.tree.map(place, episodes)
+  evaluation = members.program.continue_episodes.lower(states.policy, members.config, episodes).compile()
   for program in (members.program.advance, evaluation):
     text = program.as_text()
     assert not [word for word in ("all-gather", "all-reduce", "all-to-all", "collective-permute") if word in text]

@@ -1,6 +1,10 @@
 """Files of arrays and checkpoints: what is read is what was written, or one line says what is wrong."""
 
+import itertools
+import os
 import pathlib
+import shutil
+import signal
 import time
 from typing import NamedTuple
 
@@ -19,6 +23,7 @@ from gippo_jax.programs.epochs import make_epochs
 from gippo_jax.runs import checkpoint
 from gippo_jax.runs.arrays import named_leaves, read_arrays, read_npz, restore_tree, write_arrays, write_npz
 from gippo_jax.runs.checkpoint import Checkpoint
+from gippo_jax.runs.history import History
 
 DTYPES = ["float64", "float32", "float16", "bfloat16", "int32", "int8", "uint32", "bool"]
 
@@ -151,62 +156,128 @@ def states():
   return init(jax.random.split(jax.random.key(0), 2))
 
 
+def history(run_seconds=1.0, compile_seconds=0.5):
+  return History(run_seconds=run_seconds, compile_seconds=compile_seconds, precision="float64")
+
+
 def epochs_in(folder: pathlib.Path):
   return sorted(int(file.stem) for file in folder.glob("*.ckpt"))
 
 
 def test_the_two_newest_are_kept_and_the_newest_is_read(tmp_path, states):
   for epoch in (1, 2, 10):
-    checkpoint.save(tmp_path, Checkpoint(states, epoch, 1.5, 0.5))
+    checkpoint.save(tmp_path, Checkpoint(states, epoch, history(1.5, 0.5)))
   assert epochs_in(tmp_path) == [2, 10]
   found = checkpoint.restore(tmp_path, states)
-  assert (found.epoch, found.run_seconds, found.compile_seconds) == (10, 1.5, 0.5)
+  assert (found.epoch, found.history) == (10, history(1.5, 0.5))
   assert_same(found.states, states)
 
 
 def test_what_is_saved_is_not_saved_again(tmp_path, states):
-  checkpoint.save(tmp_path, Checkpoint(states, 7, 1.0, 0.5))
+  checkpoint.save(tmp_path, Checkpoint(states, 7, history(1.0, 0.5)))
   before = (tmp_path / "7.ckpt").stat().st_mtime_ns
-  checkpoint.save(tmp_path, Checkpoint(states, 7, 2.0, 0.5))
+  checkpoint.save(tmp_path, Checkpoint(states, 7, history(2.0, 0.5)))
   assert (tmp_path / "7.ckpt").stat().st_mtime_ns == before
 
 
-def test_what_a_killed_writer_left_is_no_checkpoint_and_goes(tmp_path, states):
-  tmp_path.joinpath("9.ckpt.123.tmp").write_bytes(b"half")
-  assert checkpoint.latest_epoch(tmp_path) is None
-  checkpoint.save(tmp_path, Checkpoint(states, 3, 1.0, 0.5))
-  assert [file.name for file in tmp_path.iterdir()] == ["3.ckpt"]
+def test_the_one_of_the_best_return_is_kept_too(tmp_path, states):
+  """Broken by keeping the newest alone: epoch 2's is gone."""
+  for epoch, mean in ((1, -5.0), (2, -1.0), (3, -4.0), (4, -3.0), (5, -2.0)):
+    returns = states.returns.replace(mean=jnp.full((2,), mean), finished=jnp.ones((2,), jnp.int32))
+    checkpoint.save(tmp_path, Checkpoint(states.replace(returns=returns), epoch, history()))
+  assert epochs_in(tmp_path) == [2, 4, 5]
 
 
-def test_a_damaged_checkpoint_gives_way_to_the_one_before_it(tmp_path, states):
+def test_a_damaged_checkpoint_gives_way_to_the_one_before_it_and_is_set_aside(tmp_path, states):
+  """Broken by reading without the checksum: epoch 2's comes back with another number.
+
+  It is set aside, since an epoch that is saved already is not saved again.
+  """
   for epoch in (1, 2):
-    checkpoint.save(tmp_path, Checkpoint(states, epoch, 1.0, 0.5))
-  content = bytearray((tmp_path / "2.ckpt").read_bytes())
-  content[-3] ^= 16
-  (tmp_path / "2.ckpt").write_bytes(bytes(content))
+    checkpoint.save(tmp_path, Checkpoint(states, epoch, history()))
+  damage(tmp_path / "2.ckpt")
   told = []
   assert checkpoint.restore(tmp_path, states, told.append).epoch == 1
   (line,) = told
   assert "2.ckpt is damaged" in line
   assert "going on from the checkpoint before it, of epoch 1" in line
-  (tmp_path / "1.ckpt").unlink()
-  with pytest.raises(UserError, match=r"2\.ckpt is damaged"):
+  assert sorted(file.name for file in tmp_path.iterdir()) == ["1.ckpt", "2.ckpt.damaged"]
+  damage(tmp_path / "1.ckpt")
+  with pytest.raises(UserError, match=r"1\.ckpt is damaged"):
     checkpoint.restore(tmp_path, states, told.append)
+  assert epochs_in(tmp_path) == [1]  # nothing is touched when nothing takes its place
 
 
-def test_a_checkpoint_under_another_epochs_name_is_refused(tmp_path, states):
-  checkpoint.save(tmp_path, Checkpoint(states, 1, 1.0, 0.5))
+def damage(file):
+  content = bytearray(file.read_bytes())
+  content[-3] ^= 16
+  file.write_bytes(bytes(content))
+
+
+def test_a_checkpoint_under_another_epochs_name_is_damage(tmp_path, states):
+  checkpoint.save(tmp_path, Checkpoint(states, 1, history()))
   (tmp_path / "1.ckpt").rename(tmp_path / "5.ckpt")
   with pytest.raises(UserError, match=r"5.ckpt holds epoch 1"):
     checkpoint.restore(tmp_path, states, print)
 
 
+def test_another_precision_is_refused(tmp_path, states):
+  """Broken by not recording it: the arrays' types speak, of no precision."""
+  checkpoint.save(tmp_path, Checkpoint(states, 1, history()._replace(precision="float32")))
+  with pytest.raises(UserError, match="was trained in float32, this process computes in float64; allowed: JAX_ENABLE"):
+    checkpoint.restore(tmp_path, states, print)
+
+
+@pytest.mark.filterwarnings("ignore")  # of the fork: the child runs nothing of JAX's
+def test_a_kill_in_any_system_call_of_a_save_leaves_a_whole_checkpoint(tmp_path, states):
+  """A child of its own saves, and dies in its n-th call that changes a file; every n until it lives.
+
+  Broken by removing older ones before the new one is there: no checkpoint is left.
+  """
+  host = jax.device_get(states.replace(key=jax.random.key_data(states.key)))
+  checkpoint.save(tmp_path, Checkpoint(host, 1, history()))
+  checkpoint.save(tmp_path, Checkpoint(host, 2, history()))
+  for call in range(1, 100):
+    folder = tmp_path.with_name(f"killed_{call}")
+    shutil.copytree(tmp_path, folder)
+    if survives(folder, Checkpoint(host, 3, history()), call):
+      break
+    whole = [epoch for epoch in epochs_in(folder) if checkpoint.read(folder / f"{epoch}.ckpt", epoch, host)]
+    assert whole in ([1, 2], [1, 2, 3], [2, 3])
+  assert 5 < call < 99
+  assert epochs_in(folder) == [2, 3]
+
+
+def survives(folder, new, dies_in):
+  """Saves in a child that is killed in its n-th call of os.fsync, os.replace, os.unlink or write."""
+  pid = os.fork()
+  if pid:
+    _, status = os.waitpid(pid, 0)
+    return status == 0
+  calls = itertools.count(1)
+
+  def dying(function):
+    def wrapped(*arguments, **options):
+      if next(calls) == dies_in:
+        os.kill(os.getpid(), signal.SIGKILL)
+      return function(*arguments, **options)
+
+    return wrapped
+
+  for name in ("fsync", "replace", "unlink"):
+    setattr(os, name, dying(getattr(os, name)))
+  pathlib.Path.unlink = dying(pathlib.Path.unlink)
+  pathlib.Path.open = dying(pathlib.Path.open)
+  checkpoint.save(folder, new)
+  os._exit(0)
+
+
 def test_a_checkpoint_is_quick(tmp_path, states):
   """De Jong-1's takes 2 to 4 ms on a quiet machine, of which the disk has its share; here a generous bound."""
-  checkpoint.save(tmp_path, Checkpoint(states, 0, 1.0, 0.5))
+  checkpoint.save(tmp_path, Checkpoint(states, 0, history(1.0, 0.5)))
   times = []
   for epoch in range(1, 6):
     begin = time.perf_counter()
-    checkpoint.save(tmp_path, Checkpoint(states, epoch, 1.0, 0.5))
+    checkpoint.save(tmp_path, Checkpoint(states, epoch, history(1.0, 0.5)))
     times.append(time.perf_counter() - begin)
   assert min(times) < 0.05

@@ -7,9 +7,10 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from gippo_jax.runs.events import scalars, tag_of
 from gippo_jax.runs.plotting import plot_learning_curve
 from gippo_jax.runs.progress import BarProgress, Phases, PlainProgress, format_number
-from gippo_jax.runs.recording import hide_unfinished, scalars, tag_of
+from gippo_jax.runs.recording import hide_unfinished
 from gippo_jax.runs.shown import shown_numbers
 
 FIELDS = {"return": -0.001088, "alpha": 0.00016, "gradient": 0.34, "oldest/newest": 1.7, "steps/s": 123_456.0}

@@ -7,13 +7,11 @@ import pytest
 from gippo_jax.config import Config, RunConfig
 from gippo_jax.errors import UserError
 from gippo_jax.parsing import HISTORY, Experiment
-from gippo_jax.runs.workdir import Workdir, write_json
+from gippo_jax.runs.files import write_json
+from gippo_jax.runs.workdir import Workdir
+from tests.summaries import make_summary
 
 ENV = {"name": "dejong", "dimension": 1}
-SUMMARY = {
-  **{"status": "finished", "seeds": [1], "best_return": [0.0]},
-  **{"evaluation_return": [0.0], "best_evaluation_return": [0.0]},
-}
 
 
 def experiment(num_epochs=10, **run):
@@ -24,7 +22,7 @@ def experiment(num_epochs=10, **run):
 def finished(tmp_path):
   workdir = Workdir(tmp_path / "run")
   workdir.open(experiment())
-  write_json(workdir.summary, {**SUMMARY, "epochs": 10})
+  write_json(workdir.summary, make_summary(epochs=10))
   return workdir
 
 
@@ -51,14 +49,14 @@ def test_a_finished_run_may_go_on_with_more_epochs(finished):
     finished.check(experiment(10), may_go_on=True)
   with pytest.raises(UserError, match="num_epochs = 20, asked for 30"):  # it has not finished its 20
     finished.check(experiment(30), may_go_on=True)
-  write_json(finished.summary, {**SUMMARY, "epochs": 20})
+  write_json(finished.summary, make_summary(epochs=20))
   finished.open(experiment(30), may_go_on=True)
   assert json.loads(finished.config.read_text())[HISTORY] == [10, 20]
 
 
 def test_an_interrupted_or_diverged_run_does_not_change_its_epochs(finished):
   for status in ("interrupted", "diverged"):
-    write_json(finished.summary, {**SUMMARY, "epochs": 5, "status": status})
+    write_json(finished.summary, make_summary(epochs=5, status=status))
     with pytest.raises(UserError, match="num_epochs = 10, asked for 20"):
       finished.check(experiment(20), may_go_on=True)
 

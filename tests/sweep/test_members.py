@@ -13,6 +13,7 @@ from gippo_jax.config import Config, RunConfig, traced
 from gippo_jax.parsing import Experiment
 from gippo_jax.programs.epochs import make_epochs, train
 from gippo_jax.runs import checkpoint
+from gippo_jax.runs.history import History
 from gippo_jax.runs.policy_files import Sizes
 from gippo_jax.runs.progress import NoProgress
 from gippo_jax.runs.runner import Outcome
@@ -26,6 +27,7 @@ from gippo_jax.sweep.split import split
 from tests.configs import ALGORITHMS
 from tests.programs.test_members import EPOCHS, assert_equal, config_of
 from tests.runs.test_runner import BrokenForSome
+from tests.summaries import make_summary
 
 POINT_MASS = {"name": "point_mass", "dimension": 2, "episode_length": 5}
 
@@ -38,8 +40,9 @@ def sweep(path, base, space, env, **options):
   folder.check()
   (group,) = group_members(members)
   prepared = prepare(group, env, settings, folder, Options(**options))
-  folder.open()
-  assert execute([prepared], folder, NoProgress, lambda: None) == "finished"
+  with folder.held(members, None, print):
+    assert execute([prepared], folder, NoProgress, lambda: None) == "finished"
+    folder.close(members)
   return settings, members, folder, prepared
 
 
@@ -80,7 +83,7 @@ def test_a_member_that_diverges_is_frozen_and_the_others_go_on(tmp_path):
     algorithm="lr",
     num_envs=2,
     horizon=4,
-    num_epochs=50,
+    num_epochs=100,
     actor={"units": (4,)},
     critic={"units": (4,), "num_iterations": 1},
   )
@@ -94,7 +97,7 @@ def test_a_member_that_diverges_is_frozen_and_the_others_go_on(tmp_path):
   for member, summary, lost in zip(members, summaries, diverged, strict=True):
     assert summary["diverged"] == [lost]
     # Lost after 20 bad epochs, which is seen at the end of their chunk.
-    assert 20 <= summary["epochs"] < 50 if lost else summary["epochs"] == 50
+    assert 20 <= summary["epochs"] < 100 if lost else summary["epochs"] == 100
     rows = [json.loads(line) for line in folder.workdir_of(member).metrics.read_text().splitlines()]
     assert rows[-1]["epoch"] == summary["epochs"]
     assert checkpoint.latest_epoch(folder.workdir_of(member).checkpoint) == summary["epochs"]
@@ -119,7 +122,6 @@ def test_a_chunk_is_taken_up_by_its_members(tmp_path):
   base = Experiment(Config(), RunConfig(), {"name": "dejong", "dimension": 1})
   members = make_members(expand(base, settings), settings)
   folder = SweepFolder(tmp_path, base, settings)
-  folder.open()
   assert folder.begun_chunk(members, 4) == []
   chunk = folder.open_chunk(members[2:])
   (chunk.path / "kept").touch()
@@ -136,7 +138,6 @@ def test_folders_and_pictures_of_a_large_sweep_are_cheap(tmp_path):
   base = Experiment(Config(), RunConfig(num_seeds=8), {"name": "dejong", "dimension": 1})
   members = make_members(expand(base, settings), settings)
   folder = SweepFolder(tmp_path, base, settings)
-  folder.open()
   chunk = folder.open_chunk(members)
   numbers = {f"number_{index}": 0.5 * index for index in range(29)} | {"missing": None, "list": [1.0, None]}
   with chunk.metrics.open("w") as file:
@@ -150,11 +151,13 @@ def test_folders_and_pictures_of_a_large_sweep_are_cheap(tmp_path):
   states = states.replace(epoch=jnp.full(72, 2000))
   scores = [-(10.0**-(member.setting)) for member in members]
   by_member = {name: scores for name in ("best_return", "final_return", "evaluation_return", "best_evaluation_return")}
-  summary = by_member | {
-    **{"status": "finished", "seeds": [1] * 72, "diverged": [False] * 72, "reasons": [None] * 72},
-    **{"epochs": 2000, "steps": 128_000, "run_seconds": 60.0, "compile_seconds": 9.0},
-  }
-  split(chunk, members, Outcome(states, summary, Sizes(1, 1)), folder.members)
+  summary = make_summary(72, epochs=2000, steps=128_000, run_seconds=60.0, compile_seconds=9.0, **by_member)
+  split(
+    chunk,
+    members,
+    Outcome(states, summary, Sizes(1, 1), History(watch={"lost": [False] * 72}, hashes=[""] * 72)),
+    folder.members,
+  )
   results = report(folder, members, settings, "best_return", "finished", [])
   assert results["best"]["setting"] == 8
   assert results["ranking"] == list(range(8, -1, -1))

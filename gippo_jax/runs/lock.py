@@ -1,0 +1,157 @@
+"""Locks of folders: no two processes write into one at once."""
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import pathlib
+import socket
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from gippo_jax.errors import UserError
+from gippo_jax.runs.files import unwritable
+
+# File systems without locks say one of these; there the process number has to do.
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
+
+
+class Holder(NamedTuple):
+  """Who holds a lock.
+
+  Attributes:
+    pid: process number.
+    host: machine.
+    since: when it began, in words.
+  """
+
+  pid: int
+  host: str
+  since: str
+
+
+@contextlib.contextmanager
+def locked(folder: pathlib.Path, flag: str = "--workdir", shard: str | None = None) -> Iterator[None]:
+  """Held while the folder is written.
+
+  The lock is a file with the holder's process and machine, and a lock of the operating system on it, which ends with
+  the process however it ends: a file that a kill left behind is known as stale and taken over. Machines that share a
+  file system need not share locks; so a file of another machine counts, until someone removes it.
+
+  Args:
+    folder: made if needed.
+    flag: that named it, for messages.
+    shard: `i-of-n`: shards of one n may work side by side.
+
+  Raises:
+    UserError: when another process holds it, or the folder cannot be written; nothing is touched.
+  """
+  file = folder / (f"lock.{shard}" if shard else "lock")
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = _acquire(file, flag)
+  except OSError as error:
+    raise unwritable(flag, folder, error) from None
+  try:
+    for other in folder.glob("lock*"):
+      if other.name != file.name and _excludes(other.name, shard):
+        _require_free(other, flag)
+    yield
+  finally:
+    file.unlink(missing_ok=True)
+    os.close(descriptor)
+
+
+def _acquire(file: pathlib.Path, flag: str) -> int:
+  """The descriptor of the file, locked and with this process's name in it."""
+  while True:
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+      holder = _read(descriptor)
+      if not _try(descriptor, holder) or _is_elsewhere(holder):
+        raise _refusal(file, flag, holder)
+      # Between opening and locking, its holder may have removed it.
+      if _is_same(file, descriptor):
+        mine = Holder(os.getpid(), socket.gethostname(), time.strftime("%Y-%m-%d %H:%M:%S"))
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(mine._asdict()).encode(), 0)
+        return descriptor
+    except BaseException:
+      os.close(descriptor)
+      raise
+    os.close(descriptor)
+
+
+def _require_free(file: pathlib.Path, flag: str) -> None:
+  """Refuses a lock that another process holds; a stale one is nobody's.
+
+  Raises:
+    UserError: when it is held.
+  """
+  try:
+    descriptor = os.open(file, os.O_RDWR)
+  except FileNotFoundError:
+    return
+  try:
+    holder = _read(descriptor)
+    if not _try(descriptor, holder) or _is_elsewhere(holder):
+      raise _refusal(file, flag, holder)
+  finally:
+    os.close(descriptor)
+
+
+def _try(descriptor: int, holder: Holder | None) -> bool:
+  try:
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+  except BlockingIOError:
+    return False
+  except OSError as error:
+    if error.errno not in _NO_LOCKS:
+      raise
+    return holder is None or not _is_alive(holder.pid)
+  return True
+
+
+def _excludes(name: str, shard: str | None) -> bool:
+  """Whether a lock's name speaks against a shard, or against the whole when `None`."""
+  if not (name == "lock" or name.startswith("lock.")) or name.endswith(".tmp"):
+    return False
+  theirs = name.removeprefix("lock").removeprefix(".")
+  return shard is None or not theirs or theirs.partition("-of-")[2] != shard.partition("-of-")[2]
+
+
+def _is_elsewhere(holder: Holder | None) -> bool:
+  return holder is not None and holder.host != socket.gethostname()
+
+
+def _is_same(file: pathlib.Path, descriptor: int) -> bool:
+  try:
+    return os.path.samestat(os.stat(file), os.fstat(descriptor))
+  except FileNotFoundError:
+    return False
+
+
+def _is_alive(pid: int) -> bool:
+  try:
+    os.kill(pid, 0)
+  except ProcessLookupError:
+    return False
+  except PermissionError:
+    return True
+  return True
+
+
+def _read(descriptor: int) -> Holder | None:
+  try:
+    values = json.loads(os.pread(descriptor, 4096, 0))
+    return Holder(int(values["pid"]), str(values["host"]), str(values["since"]))
+  except (ValueError, KeyError, TypeError):
+    return None  # a process that was killed before it could write its name
+
+
+def _refusal(file: pathlib.Path, flag: str, holder: Holder | None) -> UserError:
+  who = "another process" if holder is None else f"process {holder.pid} on {holder.host} since {holder.since}"
+  gone = f"; if that process is gone, remove {file}" if _is_elsewhere(holder) else ""
+  return UserError(f"{flag}: {file.parent} is being written by {who}; allowed: another folder, or waiting{gone}")
