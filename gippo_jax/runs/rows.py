@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gippo_jax.errors import UserError
 from gippo_jax.plain import Plain
-from gippo_jax.runs.files import write_text
+from gippo_jax.runs.files import in_words, write_text
 from gippo_jax.runs.workdir import Workdir
 
 
@@ -24,12 +25,18 @@ class Lines(NamedTuple):
 
 
 def read_lines(workdir: Workdir) -> Lines:
-  """Every line of `metrics.jsonl`; what a kill cut short at its end is no line."""
+  """Every line of `metrics.jsonl`; what a kill cut short at its end is no line.
+
+  Raises:
+    UserError: when there is something there that cannot be read at all.
+  """
   lines = Lines([], [])
   try:
     content = workdir.metrics.read_bytes()
   except FileNotFoundError:
     return lines
+  except OSError as error:
+    raise UserError(f"{workdir.metrics} cannot be read ({in_words(error)}); allowed: a run's rows, or none") from None
   for line in content[: content.rfind(b"\n") + 1].splitlines():
     row = _row_of(line)
     if row is None:

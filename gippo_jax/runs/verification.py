@@ -73,7 +73,8 @@ def verify(run: StoredRun, members: Runs, progress: Progress, from_start: bool =
     epoch, states = found.epoch, members.place(found.states)
   for change in histories.changes(wanted.history.software, histories.software(members.by_environment)):
     progress.note(f"equal bits are not to be expected: {change}")
-  members.compile(members.abstract_states())
+  if not members.is_compiled:
+    members.compile(members.abstract_states())
   return _train_and_compare(run, members, states, epoch, wanted, progress)
 
 
