@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 from absl import flags
 
@@ -106,7 +107,7 @@ def soak(folder: pathlib.Path, share: float) -> Plain:
       continue
   steady = [sample for sample in samples if sample[1] > 0.1 * epochs]
   seconds, done, memory = zip(*steady, strict=True)
-  slope = linregress(done, memory)
+  slope = cast(Any, linregress(done, memory))  # whose type has no attributes
   middle = len(steady) // 2
   speeds = [(part[-1][1] - part[0][1]) / (part[-1][0] - part[0][0]) for part in (steady[:middle], steady[middle:])]
   rows = sum(1 for _ in (run / "metrics.jsonl").open())
@@ -150,12 +151,12 @@ def table(figures: Plain) -> str:
   rows = []
   if "kills" in figures:
     for name, result in figures["kills"].items():
-      bad = len(result["wrong"])
+      lost, bad = "something" if result["lost"] else "nothing", len(result["wrong"])
       rows.append(
         (
           f"kill -9 of `{name}`",
           str(result["kills"]),
-          f"{'something' if result['lost'] else 'nothing'} lost, {bad} bad ends",
+          f"{lost} lost, {bad} bad ends",
         )
       )
   for name, what in (("damage", "damaged files"), ("configurations", "configurations")):
@@ -168,7 +169,7 @@ def table(figures: Plain) -> str:
     bad = sum(case["traceback"] or case["code"] is None for case in cases)
     resumed = sum(case["resumed"] for case in cases)
     rows.append(
-      ("full disks and other limits", str(len(cases)), f"{bad} tracebacks or hangs, {resumed} ended alike after")
+      ("full disks and other limits", str(len(cases)), f"{bad} tracebacks or hangs, {resumed} the same in the end")
     )
   if "overlaps" in figures:
     bad = sum(map(len, figures["overlaps"]["wrong"].values()))

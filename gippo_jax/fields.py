@@ -70,7 +70,7 @@ class Allowed:
     return " ".join([noun, " and ".join(bounds)]).strip()
 
   def check(self, value: object) -> Any:
-    """Returns `value` as its type, or raises `ValueError` without a text; what kind it is only the field knows."""
+    """Returns `value` as its type, or raises `ValueError`, whose text goes behind `describe()`."""
     if self.kind == "choice":
       return self._require(value, isinstance(value, str) and value in self.options)
     if self.kind == "text":
@@ -100,9 +100,10 @@ class Allowed:
     if self.kind == "switch" and text.lower() in ("true", "false"):
       return text.lower() == "true"
     try:
-      return self.check(ast.literal_eval(text))
-    except (SyntaxError, TypeError, MemoryError, RecursionError):
+      value = ast.literal_eval(text)
+    except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
       raise ValueError from None
+    return self.check(value)
 
   def _integer(self, value: object, minimum: float | None, maximum: float | None) -> int:
     # 1e4 is an integer to whoever writes it.
@@ -117,9 +118,13 @@ class Allowed:
     """The value, when it keeps its bounds in float32 too, where it is computed with, and does not vanish there."""
     with np.errstate(over="ignore", under="ignore"):
       rounded = float(np.float32(value))
-    self._require(value, math.isfinite(rounded) and (value == 0 or abs(rounded) >= _SMALLEST_FLOAT32))
-    self._in_range(rounded)
-    return self._in_range(value)
+    self._in_range(value)
+    vanishes = value != 0 and abs(rounded) < _SMALLEST_FLOAT32
+    try:
+      self._in_range(self._require(rounded, math.isfinite(rounded) and not vanishes))
+    except ValueError:
+      raise ValueError(f", also as a 32-bit float, as which it is {0.0 if vanishes else rounded:g}") from None
+    return value
 
   def _in_range(self, value: float) -> float:
     above = (self.minimum is None or value >= self.minimum) and (self.above is None or value > self.above)
@@ -230,8 +235,8 @@ def check_value(field: Field, value: object, path: str) -> Any:
     return value
   try:
     return allowed.check(value)
-  except ValueError:
-    raise UserError(f"{path}: {value!r} is not allowed; allowed: {allowed.describe()}") from None
+  except ValueError as error:
+    raise UserError(f"{path}: {value!r} is not allowed; allowed: {allowed.describe()}{error}") from None
 
 
 def build(cls: type, values: Mapping[str, object], path: str) -> FieldDefault:

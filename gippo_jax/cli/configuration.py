@@ -125,8 +125,8 @@ def override(values: Plain, name: str, text: str, others: Mapping[str, str]) -> 
     raise UserError(f"config.{name}: a group is not allowed; allowed: its fields, one by one")
   try:
     set_field(values, name, allowed.read(text))
-  except ValueError:
-    raise UserError(f"config.{name}: {text!r} is not allowed; allowed: {allowed.describe()}") from None
+  except ValueError as error:
+    raise UserError(f"config.{name}: {text!r} is not allowed; allowed: {allowed.describe()}{error}") from None
 
 
 def literal(text: str) -> object:

@@ -204,7 +204,7 @@ def test_a_checkpoint_that_cannot_be_written_does_not_end_the_run(tmp_path):
 
 def test_rows_that_cannot_be_written_do_not_end_the_run(tmp_path):
   progress = Listener(1, lambda: (tmp_path / "metrics.jsonl").mkdir())
-  with pytest.raises(UserError, match="metrics.jsonl cannot be read"):  # the curve is drawn from the rows in the end
+  with pytest.raises(UserError, match=r"metrics\.jsonl cannot be read"):  # the curve is drawn from the rows in the end
     train(tmp_path, progress=progress)
   assert checkpoints.latest_epoch(tmp_path / "checkpoint") == 30
   (tmp_path / "metrics.jsonl").rmdir()
