@@ -5,7 +5,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 
-.PHONY: train test test-slow lint format sweep table1 traffic-table traffic cartpole physics-table benchmark clean
+.PHONY: train test test-slow lint format sweep table1 traffic-table traffic cartpole physics-table benchmark reliability clean
 
 train: $(INSTALLED)
 	$(RUN) -m gippo_jax.main --config=functions:ackley64 --workdir=runs/ackley64
@@ -65,6 +65,10 @@ traffic-table: $(INSTALLED)
 # Every number of docs/performance.md.
 benchmark: $(INSTALLED)
 	$(RUN) -m experiments.benchmark functions --docs=docs
+
+# The long proofs of docs/reliability.md: kills, damaged files, full disks, overlaps, and 200,000 epochs.
+reliability: $(INSTALLED)
+	$(RUN) -m experiments.reliability --out=runs/reliability --docs=docs
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

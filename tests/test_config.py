@@ -165,3 +165,21 @@ def test_every_field_says_what_it_is():
   for cls in groups:
     for field in dataclasses.fields(cls):
       assert field.metadata["allowed"].doc
+
+
+@pytest.mark.parametrize(
+  ("name", "value"),
+  [
+    ("ppo.learning_rate", 1e-60),  # 0 as a 32-bit float: nothing would move
+    ("ppo.learning_rate", 1e39),  # infinite
+    ("adam.beta1", 0.99999999999),  # 1, which is not below 1
+    ("discount", 1e-50),  # 0, which is not above 0
+    ("max_gradient_norm", 10**400),  # beyond all floats
+  ],
+)
+def test_bounds_hold_in_32_bits(name, value):
+  """Broken by checking Python's floats alone: training would do nothing, in silence."""
+  group, _, field = name.rpartition(".")
+  with pytest.raises(UserError, match=f"config.{name}: .* is not allowed; allowed: a number"):
+    Config(**({group: {field: value}} if group else {field: value}))
+  assert Config(adam={"beta1": 0.0}).adam.beta1 == 0.0

@@ -79,3 +79,31 @@ def test_home_and_remote_folders(monkeypatch, tmp_path):
   assert Workdir("~/runs/x").path == tmp_path / "runs" / "x"
   with pytest.raises(UserError, match="'gs://bucket/x' is not allowed"):
     Workdir("gs://bucket/x")
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "summary.json", "checkpoint", "policy_seed_3.npz", "optuna.db"])
+def test_a_folder_without_its_configuration_is_nobodys(tmp_path, name):
+  """Broken by asking for config.json alone: a run goes on under any configuration."""
+  (tmp_path / "notes.txt").write_text("mine")
+  Workdir(tmp_path).check(experiment())  # a user's own files are no run
+  (tmp_path / name).write_text("")
+  with pytest.raises(UserError, match=f"holds {name} of a run, but not its config.json"):
+    Workdir(tmp_path).check(experiment())
+
+
+@pytest.mark.parametrize(
+  "changes",
+  [
+    {"seeds": "1"},
+    {"seeds": [1, 2]},
+    {"epochs": 1.5},
+    {"epochs": True},
+    {"best_return": [None, None]},
+    {"status": 3},
+    {"memory_bytes": {"peak": None}},
+  ],
+)
+def test_a_summary_of_another_form_counts_as_none(finished, changes):
+  """Broken by looking for names alone: whoever uses the numbers ends in a traceback."""
+  write_json(finished.summary, make_summary() | changes)
+  assert finished.read_summary() is None
