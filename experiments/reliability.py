@@ -162,7 +162,7 @@ def table(figures: Plain) -> str:
   for name, what in (("damage", "damaged files"), ("configurations", "configurations")):
     if name in figures:
       found = figures[name]
-      outcome = f"{found['told']} ended in one line, {found['unharmed']} read rightly, {len(found['wrong'])} wrong"
+      outcome = f"{found['told']} ended in one line, {found['unharmed']} did no harm, {len(found['wrong'])} wrong"
       rows.append((what, str(found["cases"]), outcome))
   if "limits" in figures:
     cases = figures["limits"].values()

@@ -112,7 +112,7 @@ def test_trained_again_or_interrupted_a_run_is_the_same_bit_for_bit(tmp_path, al
   for from_start, first in ((False, 10), (True, 0)):
     verdict = verify(stored, compiled(algorithm), NoProgress(), from_start)
     assert (verdict.first, verdict.last, verdict.difference) == (first, 30, None)
-    assert verdict.compared == 4 if first else 8
+    assert verdict.compared == (4 if first else 8)
 
 
 def test_verify_names_the_first_difference(tmp_path):
