@@ -1,11 +1,9 @@
 """`python -m gippo_jax COMMAND`."""
 
-import sys
-
 if __name__ == "__main__":
-  try:
-    from gippo_jax.cli.commands import main
+  from gippo_jax.runs.interrupt import end_at_once
 
-    main()
-  except KeyboardInterrupt:  # while modules are still read
-    sys.exit(130)
+  end_at_once()
+  from gippo_jax.cli.commands import main
+
+  main()

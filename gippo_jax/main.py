@@ -3,10 +3,10 @@
 import sys
 
 if __name__ == "__main__":
-  try:
-    from gippo_jax.cli import train
-    from gippo_jax.cli.flags import run_command
+  from gippo_jax.runs.interrupt import end_at_once
 
-    run_command(train.FLAGS, train.main, sys.argv[1:])
-  except KeyboardInterrupt:  # while modules are still read
-    sys.exit(130)
+  end_at_once()
+  from gippo_jax.cli import train
+  from gippo_jax.cli.flags import run_command
+
+  run_command(train.FLAGS, train.main, sys.argv[1:])

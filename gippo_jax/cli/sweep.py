@@ -9,6 +9,7 @@ from gippo_jax.cli.flags import Flags
 from gippo_jax.errors import UserError
 
 if TYPE_CHECKING:
+  from gippo_jax.runs.interrupt import raised
   from gippo_jax.sweep.folder import SweepFolder
   from gippo_jax.sweep.plan import Member
   from gippo_jax.sweep.results import Results
@@ -61,6 +62,7 @@ def main(words: Sequence[str]) -> int:
 
   from gippo_jax.cli.configuration import experiment_of
   from gippo_jax.programs.devices import configure_jax
+  from gippo_jax.runs.interrupt import raised
   from gippo_jax.sweep.folder import SweepFolder
   from gippo_jax.sweep.plan import group_members, make_members
   from gippo_jax.sweep.shards import parse_shard, shard_of
@@ -79,7 +81,8 @@ def main(words: Sequence[str]) -> int:
   folder.check()
   shard = _SHARD.value and _SHARD.value.replace("/", "-of-")
   try:
-    return _run(folder, members, mine, group_members(mine), settings, shard)
+    with raised():
+      return _run(folder, members, mine, group_members(mine), settings, shard)
   except KeyboardInterrupt:  # while compiling, or between chunks; within one it ends the chunk in peace
     print(f"interrupted; the same command goes on where {folder.path} ends", file=sys.stderr)
     return 130

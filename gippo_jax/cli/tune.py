@@ -59,6 +59,7 @@ def main(words: Sequence[str]) -> int:
   from gippo_jax.programs.devices import configure_jax, num_cores
   from gippo_jax.programs.probe import probe_gradients
   from gippo_jax.runs.environments import make_environment
+  from gippo_jax.runs.interrupt import raised
   from gippo_jax.runs.progress import default_progress
   from gippo_jax.runs.workdir import Workdir
   from gippo_jax.tune.results import best_trial, write_results
@@ -86,8 +87,9 @@ def main(words: Sequence[str]) -> int:
     if num_finished(study) >= options.num_trials:
       print(f"{workdir.path} holds {num_finished(study)} finished trials; nothing to do.")
     try:
-      programs = make_programs(env, experiment)
-      tune(study, experiment, programs, space, options, workdir.path, default_progress())
+      with raised():
+        programs = make_programs(env, experiment)
+        tune(study, experiment, programs, space, options, workdir.path, default_progress())
     except KeyboardInterrupt:
       interrupted = True
     write_results(study, workdir.path)

@@ -1,8 +1,10 @@
 """Ctrl-C and termination: a run ends in peace."""
 
+import contextlib
 import os
 import signal
 import time
+from collections.abc import Iterator
 from types import FrameType
 from typing import Self
 
@@ -10,6 +12,28 @@ from typing import Self
 _SECONDS_TO_A_SECOND_WISH = 3.0
 # A terminal that is closed says SIGHUP.
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def end_at_once() -> None:
+  """Makes Ctrl-C end the process with 130 and without a word, until someone listens to it.
+
+  A KeyboardInterrupt will not do while modules are read and programs compiled: inside the start of an extension it is
+  a crash or an ImportError, and inside a callback of the garbage collector it is printed and forgotten.
+  """
+  if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # nohup
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+
+
+@contextlib.contextmanager
+def raised() -> Iterator[None]:
+  """Makes Ctrl-C a KeyboardInterrupt while entered, for what has something to say or to write when it comes."""
+  previous = signal.getsignal(signal.SIGINT)
+  if previous != signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+  try:
+    yield
+  finally:
+    signal.signal(signal.SIGINT, previous)
 
 
 class Interrupt:
