@@ -9,7 +9,6 @@ from gippo_jax.cli.flags import Flags
 from gippo_jax.errors import UserError
 
 if TYPE_CHECKING:
-  from gippo_jax.runs.interrupt import raised
   from gippo_jax.sweep.folder import SweepFolder
   from gippo_jax.sweep.plan import Member
   from gippo_jax.sweep.results import Results
