@@ -163,6 +163,8 @@ def table(figures: Plain) -> str:
     if name in figures:
       found = figures[name]
       outcome = f"{found['told']} ended in one line, {found['unharmed']} did no harm, {len(found['wrong'])} wrong"
+      if found["unseen"]:
+        outcome += f", {found['unseen']} changed digits of a row unseen"
       rows.append((what, str(found["cases"]), outcome))
   if "limits" in figures:
     cases = figures["limits"].values()

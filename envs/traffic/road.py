@@ -79,14 +79,14 @@ def leaders_in_lane(x: Array, speed: Array) -> tuple[Array, Array]:
   if size == 1:
     return nobody
   ahead = x[:, None, :] - x[:, :, None]
-  is_candidate = (ahead >= 0) & ~np.eye(size, dtype=bool)[None]
+  index = jax.lax.iota(jnp.int32, size)  # no NumPy array of all pairs, which the program would hold as a constant
+  is_candidate = (ahead >= 0) & (index[:, None] != index[None])[None]
   # The choice has no derivative; the distance gets its own below, by a sum that picks the leader. On a CPU this is much
   # faster than argmin and gather, and it is exact: a sum with one term that is not 0.
   distance = jax.lax.stop_gradient(jnp.where(is_candidate, ahead, jnp.inf))
-  index = np.arange(size, dtype=np.int32)[None, None]
   is_nearest = is_candidate & (distance == jnp.min(distance, axis=2, keepdims=True))
-  first = jnp.min(jnp.where(is_nearest, index, size), axis=2)
-  is_leader = index == first[:, :, None]
+  first = jnp.min(jnp.where(is_nearest, index[None, None], size), axis=2)
+  is_leader = index[None, None] == first[:, :, None]
   has_leader = first < size
   leader_distance = jnp.sum(jnp.where(is_leader, ahead, 0.0), axis=2)
   approach = jnp.sum(jnp.where(is_leader, speed[:, :, None] - speed[:, None, :], 0.0), axis=2)

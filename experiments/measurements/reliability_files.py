@@ -3,21 +3,25 @@
 import pathlib
 import random
 import shutil
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
+
+import numpy as np
 
 from gippo_jax import registry
 from gippo_jax.config import Config, RunConfig, common_fields
+from gippo_jax.envs.base import PyTree
 from gippo_jax.errors import UserError
 from gippo_jax.fields import allowed_of, fields_of, group_of
-from gippo_jax.parsing import default_config, parse, set_field
+from gippo_jax.parsing import default_config, parse
 from gippo_jax.programs.members import make_members
 from gippo_jax.runs import checkpoint as checkpoints
 from gippo_jax.runs.api import train_run
 from gippo_jax.runs.arrays import named_leaves
 from gippo_jax.runs.environments import make_env
 from gippo_jax.runs.policy_files import policy_file
-from gippo_jax.runs.rows import read_lines
+from gippo_jax.runs.rows import read_rows, resume_rows
 from gippo_jax.runs.stored import load_policy, open_run
 from gippo_jax.runs.workdir import Workdir
 
@@ -50,14 +54,29 @@ class Counts(NamedTuple):
   Attributes:
     cases: how many.
     told: that ended in one line.
-    unharmed: that were read as what was written, or were allowed.
+    unharmed: that were read as what was written, or as nothing, or were allowed.
+    unseen: that were read as something else, from a file that says no more than it seems to.
     wrong: all others, in words.
   """
 
   cases: int
   told: int
   unharmed: int
+  unseen: int
   wrong: list[str]
+
+
+class Reader(NamedTuple):
+  """How the package reads one of a run's files.
+
+  Attributes:
+    read: the folder's file, as something to compare.
+    is_checked: whether a change must be seen. In rows, from which nothing is ever continued, a digit that changes is
+      not.
+  """
+
+  read: Callable[[pathlib.Path], object]
+  is_checked: bool
 
 
 def damage_files(folder: pathlib.Path, num_cases: int) -> Counts:
@@ -70,45 +89,27 @@ def damage_files(folder: pathlib.Path, num_cases: int) -> Counts:
   config = Config(algorithm="lr", num_envs=4, horizon=2, num_epochs=20, actor=_SMALL, critic=_SMALL)
   whole = folder / "whole"
   train_run({"name": "dejong", "dimension": 2}, config, workdir=whole, progress=False, evaluation_episodes=4)
-  experiment = open_run(whole).experiment
-  members = make_members(make_env("dejong", dimension=2), experiment.config, 1)
-  like = members.gather_shapes()
-  newest = checkpoints.latest(whole / "checkpoint")
-  assert newest is not None
-
-  def read_checkpoint(run: pathlib.Path) -> object:
-    states = checkpoints.restore(run / "checkpoint", like, lambda _: None).states
-    return {name: leaf.array.tobytes() for name, leaf in named_leaves(states).items()}
-
-  readers: dict[pathlib.Path, Callable[[pathlib.Path], object]] = {
-    newest.relative_to(whole): read_checkpoint,
-    policy_file(whole, 1).relative_to(whole): lambda run: str(load_policy(run)),
-    pathlib.Path("config.json"): lambda run: Workdir(run).check(experiment),
-    pathlib.Path("summary.json"): lambda run: Workdir(run).read_summary() and None,
-    pathlib.Path("metrics.jsonl"): lambda run: read_lines(Workdir(run)) and None,
-  }
-  expected = {file: read(whole) for file, read in readers.items()}
+  readers = _readers(whole)
+  expected = {file: reader.read(whole) for file, reader in readers.items()}
   draw = random.Random(0)
-  told = unharmed = 0
-  wrong = []
-  for case in range(num_cases):
-    file = list(readers)[case % len(readers)]
-    copy = folder / "damaged"
-    shutil.rmtree(copy, ignore_errors=True)
-    shutil.copytree(whole, copy)
-    kind = _damage(copy / file, draw)
-    try:
-      if readers[file](copy) == expected[file]:
-        unharmed += 1
-      else:
-        wrong.append(f"{file}, {kind}: read as something else")
-    except UserError as error:
-      told += 1
-      if "\n" in str(error):
-        wrong.append(f"{file}, {kind}: more than one line")
-    except Exception as error:
-      wrong.append(f"{file}, {kind}: {type(error).__name__}: {error}")
-  return Counts(num_cases, told, unharmed, wrong)
+
+  def cases() -> Iterator[tuple[str, Callable[[], str]]]:
+    for number in range(num_cases):
+      file = list(readers)[number % len(readers)]
+      copy = folder / "damaged"
+      shutil.rmtree(copy, ignore_errors=True)
+      shutil.copytree(whole, copy)
+      kind = _damage(copy / file, draw)
+
+      def outcome(file: pathlib.Path = file, copy: pathlib.Path = copy) -> str:
+        found = readers[file].read(copy)
+        if found is None or found == expected[file]:
+          return "unharmed"
+        return "wrong" if readers[file].is_checked else "unseen"
+
+      yield f"{file}, {kind}", outcome
+
+  return _count(cases())
 
 
 def try_configurations(num_cases: int) -> Counts:
@@ -119,28 +120,82 @@ def try_configurations(num_cases: int) -> Counts:
   """
   draw = random.Random(0)
   names = [*_field_names(), "env.name", "env.dimension", "env", "nonsense", "ppo", "ppo.nonsense", "actor.units.x"]
-  told = unharmed = 0
-  wrong = []
-  for _ in range(num_cases):
-    values = default_config().to_dict() | {"env": {"name": "dejong", "dimension": 2}}
-    given = {draw.choice(names): draw.choice(_VALUES) for _ in range(draw.randint(1, 3))}
+
+  def cases() -> Iterator[tuple[str, Callable[[], str]]]:
+    for _ in range(num_cases):
+      given = {draw.choice(names): draw.choice(_VALUES) for _ in range(draw.randint(1, 3))}
+      yield repr(given), lambda given=given: _configure(given)
+
+  return _count(cases())
+
+
+def _count(cases: Iterable[tuple[str, Callable[[], str]]]) -> Counts:
+  """Counts the outcomes, of which one line of a `UserError` is one, and any other error is wrong."""
+  outcomes, wrong = Counter(), []
+  for name, case in cases:
+    words = "read as something else"
     try:
-      for name, value in given.items():
-        set_field(values, name, value) if "." not in name or _is_group(values, name) else None
-      experiment = parse(values)
-      make_env(**experiment.env) if experiment.env.get("name") == "dejong" else None
-      unharmed += 1
+      outcome = case()
     except UserError as error:
-      told += 1
-      if "\n" in str(error):
-        wrong.append(f"{given}: more than one line")
+      outcome, words = ("wrong" if "\n" in str(error) else "told"), "more than one line"
     except Exception as error:
-      wrong.append(f"{given}: {type(error).__name__}: {error}")
-  return Counts(num_cases, told, unharmed, wrong)
+      outcome, words = "wrong", f"{type(error).__name__}: {error}"
+    outcomes[outcome] += 1
+    if outcome == "wrong":
+      wrong.append(f"{name}: {words}")
+  return Counts(outcomes.total(), outcomes["told"], outcomes["unharmed"], outcomes["unseen"], wrong)
 
 
-def _is_group(values: dict, name: str) -> bool:
-  return isinstance(values.get(name.split(".")[0]), dict) and name.count(".") == 1
+def _readers(whole: pathlib.Path) -> dict[pathlib.Path, Reader]:
+  """Of every file that a run reads back."""
+  experiment = open_run(whole).experiment
+  members = make_members(make_env("dejong", dimension=2), experiment.config, 1)
+  like = members.gather_shapes()
+  newest = checkpoints.latest(whole / "checkpoint")
+  assert newest is not None
+
+  def read_checkpoint(run: pathlib.Path) -> object:
+    return _bytes_of(checkpoints.restore(run / "checkpoint", like, lambda _: None).states)
+
+  def read_config(run: pathlib.Path) -> object:
+    Workdir(run).check(experiment)
+    return open_run(run).experiment
+
+  def read_resumed_rows(run: pathlib.Path) -> object:
+    workdir, tell = Workdir(run), []
+    resume_rows(workdir, [1], np.array([20]), 20, experiment.run.log_interval, tell.append)
+    if tell:
+      raise UserError(tell[0])
+    return read_rows(workdir)
+
+  return {
+    newest.relative_to(whole): Reader(read_checkpoint, True),
+    policy_file(whole, 1).relative_to(whole): Reader(lambda run: _bytes_of(load_policy(run)), True),
+    pathlib.Path("config.json"): Reader(read_config, True),
+    pathlib.Path("summary.json"): Reader(lambda run: Workdir(run).read_summary(), True),
+    pathlib.Path("metrics.jsonl"): Reader(read_resumed_rows, False),
+  }
+
+
+def _bytes_of(tree: PyTree) -> dict[str, bytes]:
+  return {name: leaf.array.tobytes() for name, leaf in named_leaves(tree).items()}
+
+
+def _configure(given: dict[str, object]) -> str:
+  """Sets fields, and makes what they configure."""
+  values = default_config().to_dict() | {"env": {"name": "dejong", "dimension": 2}}
+  for name, value in given.items():
+    *groups, last = name.split(".")
+    inside = values
+    for group in groups:
+      if not isinstance(inside.get(group), dict):  # another value took the group's place, or it is a leaf
+        inside[group] = {}
+      inside = inside[group]
+    inside[last] = value
+  experiment = parse(values)
+  if experiment.env.get("name") == "dejong":
+    make_env(**experiment.env)
+  return "unharmed"
 
 
 def _field_names() -> list[str]:

@@ -33,7 +33,7 @@ def main(words: Sequence[str]) -> int:
   import jax
   import numpy as np
 
-  from gippo_jax.programs import memory
+  from gippo_jax.programs import estimate, memory
   from gippo_jax.programs.evaluation import SLICE, begin_episodes, continue_episodes, run_to_end
   from gippo_jax.runs.environments import make_environment
   from gippo_jax.runs.files import write_json
@@ -47,7 +47,7 @@ def main(words: Sequence[str]) -> int:
   seeds = stored_seeds(folder) if _SEED.value is None else [_SEED.value]
   policies = [load_policy(folder, seed, _POLICY.value) for seed in seeds]
   env = make_environment(run.experiment.env)
-  memory.require(2 * memory.evaluation_bytes(env, _EPISODES.value), f"{_EPISODES.value} episodes side by side")
+  memory.require(2 * estimate.evaluation_bytes(env, _EPISODES.value), f"{_EPISODES.value} episodes side by side")
   begin = jax.jit(lambda key: begin_episodes(env, key, _EPISODES.value))
   advance = jax.jit(lambda policy, episodes: continue_episodes(policy, env, episodes, SLICE))
 

@@ -55,7 +55,7 @@ def main(words: Sequence[str]) -> int:
   optuna.logging.set_verbosity(optuna.logging.WARNING)
 
   from gippo_jax.cli.configuration import experiment_of
-  from gippo_jax.programs import memory
+  from gippo_jax.programs import estimate
   from gippo_jax.programs.devices import configure_jax, num_cores
   from gippo_jax.programs.probe import probe_gradients
   from gippo_jax.runs.environments import make_environment
@@ -76,7 +76,7 @@ def main(words: Sequence[str]) -> int:
   num_seeds = experiment.run.num_seeds
   configure_jax((_BATCH.value or num_cores()) * num_seeds, _CACHE.value)  # first: environments may make arrays
   env = make_environment(experiment.env)
-  memory.require_run(env, experiment.config, num_seeds, experiment.run.evaluation_episodes)
+  estimate.require_run(env, experiment.config, num_seeds, experiment.run.evaluation_episodes)
   if experiment.run.gradient_probe:
     probe_gradients(env, experiment.config)
 

@@ -1,4 +1,4 @@
-"""How much memory a run asks for, before it is taken, how much there is, and how much it took."""
+"""How much memory there is, how much a compiled program takes of it, and how much was taken."""
 
 import math
 import os
@@ -9,11 +9,8 @@ import sys
 
 import jax
 
-from gippo_jax.config import Config, traced
-from gippo_jax.envs.base import Environment, PyTree
+from gippo_jax.envs.base import PyTree
 from gippo_jax.errors import UserError
-from gippo_jax.programs.epochs import make_epochs
-from gippo_jax.programs.evaluation import begin_episodes
 
 _MEBIBYTE = 2**20
 _LESS = "less of config.num_seeds, num_envs, horizon, evaluation_episodes, actor.units, critic.units or config.env"
@@ -51,28 +48,6 @@ def require(needed: float, what: str) -> None:
     )
 
 
-def require_run(env: Environment, config: Config, num_members: int, num_episodes: int) -> None:
-  """Refuses a run whose states, windows or evaluation alone cannot fit; only shapes are computed.
-
-  Args:
-    env: unbatched environment.
-    config: hyper-parameters.
-    num_members: trained side by side.
-    num_episodes: of the evaluation.
-
-  Raises:
-    UserError: when there is less memory.
-  """
-  key = jax.eval_shape(lambda: jax.random.key(0))
-  states = tree_bytes(jax.eval_shape(make_epochs(env, config).init, key, traced(config)))
-  number = jax.eval_shape(lambda: traced(config)).discount.dtype.itemsize
-  # A step of the window keeps the observation before and after, the action and its noise, mean and deviation.
-  window = config.num_envs * config.horizon * (2 * env.observation_size + 4 * env.action_size) * number
-  require(num_members * states + window, f"the training of {num_members} seeds")
-  # The loop that runs them holds the episodes twice.
-  require(2 * evaluation_bytes(env, num_episodes), f"the evaluation in {num_episodes} episodes side by side")
-
-
 def require_program(program: dict[str, int]) -> None:
   """Refuses a compiled program that cannot fit, before it is run.
 
@@ -84,12 +59,6 @@ def require_program(program: dict[str, int]) -> None:
   """
   on_cpu = jax.local_devices()[0].platform == "cpu"  # whose devices share the machine's memory
   require(sum(program.values()) * (jax.local_device_count() if on_cpu else 1), "a chunk of this run")
-
-
-def evaluation_bytes(env: Environment, num_episodes: int) -> int:
-  """Of episodes side by side."""
-  key = jax.eval_shape(lambda: jax.random.key(0))
-  return num_episodes * tree_bytes(jax.eval_shape(lambda key: begin_episodes(env, key, 1), key))
 
 
 def tree_bytes(shapes: PyTree) -> int:

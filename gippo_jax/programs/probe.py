@@ -9,6 +9,7 @@ from gippo_jax.config import Config
 from gippo_jax.envs.base import Environment
 from gippo_jax.envs.wrappers import vectorize
 from gippo_jax.errors import UserError
+from gippo_jax.programs import memory
 
 _LEAST_STEPS = 4
 _MOST_STEPS = 32
@@ -51,11 +52,15 @@ def probe_gradients(env: Environment, config: Config) -> None:
     return jnp.sum(jax.lax.scan(step, batch.reset(start_key), actions)[1])
 
   try:
-    gradient = jax.jit(jax.grad(total_reward))(actions)
+    compiled = jax.jit(jax.grad(total_reward)).lower(actions).compile()
   except (TypeError, ValueError, NotImplementedError) as error:
     advice = getattr(env, "gradient_advice", "")
     reason = f"differentiating it failed: {str(error).splitlines()[0]}" + (f"; try {advice}" if advice else "")
     raise _refusal(env, config, reason) from error
+  memory.require(
+    sum(memory.program_bytes(compiled).values()), f"the gradient of {num_steps} steps of {_STARTS} episodes"
+  )
+  gradient = compiled(actions)
   # NaN is no zero: gradients that are not finite are counted in training, where they may be rare.
   if not np.any(np.asarray(gradient) != 0):
     raise _refusal(env, config, f"over {num_steps} random steps the gradient of its rewards is zero")

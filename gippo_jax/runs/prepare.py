@@ -5,7 +5,7 @@ import jax
 from gippo_jax.envs.base import Environment
 from gippo_jax.learning.agents import make_networks
 from gippo_jax.parsing import Experiment
-from gippo_jax.programs import memory
+from gippo_jax.programs import estimate
 from gippo_jax.programs.probe import probe_gradients
 from gippo_jax.programs.sharded import check_divisible
 from gippo_jax.runs.progress import Phases
@@ -37,7 +37,7 @@ def prepare(
   if summary is not None and workdir.stored() is not None:
     return summary
   options = experiment.run
-  memory.require_run(env, experiment.config, options.num_seeds, options.evaluation_episodes)
+  estimate.require_run(env, experiment.config, options.num_seeds, options.evaluation_episodes)
   # Made once here, so that a factory of the user's own that fails does so before anything is written.
   make_networks(env.observation_size, env.action_size, experiment.config.actor, experiment.config.critic)
   if by_environment:

@@ -11,14 +11,14 @@ from gippo_jax.learning.state import TrainingState
 from gippo_jax.parsing import Experiment
 from gippo_jax.programs import hosts
 from gippo_jax.programs.members import Runs, make_members
-from gippo_jax.runs.files import in_words, write_json
+from gippo_jax.runs.files import in_words
 from gippo_jax.runs.history import History
 from gippo_jax.runs.interrupt import Interrupt
 from gippo_jax.runs.plotting import plot_learning_curve
 from gippo_jax.runs.policy_files import Sizes, write_policies
 from gippo_jax.runs.progress import Phases, Progress
 from gippo_jax.runs.rows import read_rows
-from gippo_jax.runs.summary import Summary
+from gippo_jax.runs.summary import Summary, write_summary
 from gippo_jax.runs.training import Training
 from gippo_jax.runs.workdir import Workdir
 
@@ -123,7 +123,7 @@ def _write_results(experiment: Experiment, workdir: Workdir, outcome: Outcome) -
     rows = read_rows(workdir)
     if rows:
       plot_learning_curve(rows, experiment.label.replace("_", " "), workdir.learning_curve)
-    write_json(workdir.summary, outcome.summary, durable=True)
+    write_summary(workdir.summary, outcome.summary, durable=True)
   except OSError as error:
     raise UserError(
       f"--workdir: {workdir.path} cannot be written ({in_words(error)}), after {outcome.summary['epochs']} epochs; the "

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import zlib
 from collections.abc import Sequence
 from types import UnionType
 from typing import NamedTuple, NotRequired, TypedDict, cast, get_args, get_origin, get_type_hints
@@ -11,9 +12,11 @@ import numpy as np
 
 from gippo_jax.learning.state import TrainingState
 from gippo_jax.parsing import Experiment
+from gippo_jax.plain import Plain
 from gippo_jax.programs import memory
 from gippo_jax.programs.members import Runs
 from gippo_jax.runs.divergence import DivergenceWatch
+from gippo_jax.runs.files import finite_or_none, write_json
 from gippo_jax.runs.history import HASH_EPOCH, History
 from gippo_jax.runs.provenance import describe_device, versions
 
@@ -63,6 +66,8 @@ class Summary(TypedDict):
   members_side_by_side: NotRequired[int]
 
 
+_CHECKSUM = "checksum"
+
 # The lists, of which a member of a sweep gets its own entry.
 BY_MEMBER = (
   *("seeds", "diverged", "reasons", "episodes", "best_return", "final_return"),
@@ -71,13 +76,26 @@ BY_MEMBER = (
 )
 
 
+def write_summary(file: pathlib.Path, summary: Summary, durable: bool = False) -> None:
+  """Writes a `summary.json` with its checksum; arguments else as for `files.replace_file`."""
+  values = cast(Plain, finite_or_none(summary))
+  write_json(file, values | {_CHECKSUM: _checksum(values)}, durable)
+
+
 def read_summary(file: pathlib.Path) -> Summary | None:
-  """What a `summary.json` holds; one that cannot be read, or is not what a run writes, counts as none."""
+  """What a `summary.json` holds; one that cannot be read, or is not what a run has written, counts as none."""
   try:
     values = json.loads(file.read_text())
   except (OSError, ValueError, RecursionError):
     return None
-  return cast(Summary, values) if is_summary(values) else None
+  if not isinstance(values, dict) or values.pop(_CHECKSUM, None) != _checksum(values) or not is_summary(values):
+    return None
+  return cast(Summary, values)
+
+
+def _checksum(values: Plain) -> str:
+  """Of the numbers, whatever the spaces between them."""
+  return f"{zlib.crc32(json.dumps(values, sort_keys=True).encode()):08x}"
 
 
 def is_summary(values: object) -> bool:

@@ -8,7 +8,7 @@ import jax
 from gippo_jax import envs
 from gippo_jax.envs.base import Environment
 from gippo_jax.errors import UserError
-from gippo_jax.programs import memory
+from gippo_jax.programs import estimate
 from gippo_jax.programs.members import Members
 from gippo_jax.programs.memory import describe_bytes
 from gippo_jax.programs.probe import probe_gradients
@@ -85,7 +85,7 @@ def make_environment(group: list[Member]) -> Environment:
     env = envs.make(**experiment.env)
   except ValueError as error:
     raise UserError(f"config.{error}") from None
-  memory.require_run(env, experiment.config, 1, experiment.run.evaluation_episodes)
+  estimate.require_run(env, experiment.config, 1, experiment.run.evaluation_episodes)
   if experiment.run.gradient_probe:
     probe_gradients(env, experiment.config)
   return env

@@ -3,6 +3,7 @@
 import pathlib
 import shutil
 import time
+from typing import cast
 
 import jax
 import numpy as np
@@ -13,13 +14,13 @@ from gippo_jax.runs import checkpoint as checkpoints
 from gippo_jax.runs.arrays import named_leaves
 from gippo_jax.runs.checkpoint import Checkpoint, rows_of
 from gippo_jax.runs.events import event_file, first_event, row_event
-from gippo_jax.runs.files import write_json, write_text
+from gippo_jax.runs.files import write_text
 from gippo_jax.runs.history import of_member
 from gippo_jax.runs.policy_files import write_policy
 from gippo_jax.runs.recording import line_of
 from gippo_jax.runs.rows import read_rows
 from gippo_jax.runs.runner import Outcome
-from gippo_jax.runs.summary import BY_MEMBER, Summary
+from gippo_jax.runs.summary import BY_MEMBER, Summary, write_summary
 from gippo_jax.runs.workdir import Workdir
 from gippo_jax.sweep.plan import Member
 
@@ -51,19 +52,20 @@ def split(chunk: Workdir, members: list[Member], outcome: Outcome, folder: pathl
     best, final = jax.tree.map(lambda leaf, row=position: leaf[row], policies)
     write_policy(workdir.path, member.experiment, outcome.sizes, member.seed, int(epochs[position]), best, final)
     # Last, for a folder with a summary is complete.
-    write_json(workdir.summary, _summary_of(summary, position, int(epochs[position]), len(members)))
+    write_summary(workdir.summary, _summary_of(summary, position, int(epochs[position]), len(members)))
 
 
-def _summary_of(summary: Summary, position: int, epochs: int, num_members: int) -> Plain:
+def _summary_of(summary: Summary, position: int, epochs: int, num_members: int) -> Summary:
   values: Plain = dict(summary)
   own = {name: [value[position]] if name in BY_MEMBER else value for name, value in values.items()}
   steps_per_epoch = summary["steps"] // max(summary["epochs"], 1)
-  return own | {
+  changed = {
     "status": "diverged" if own["diverged"][0] else summary["status"],
     "epochs": epochs,
     "steps": epochs * steps_per_epoch,
     "members_side_by_side": num_members,  # speeds and seconds are those of all of them
   }
+  return cast(Summary, own | changed)
 
 
 def _write_events(workdir: Workdir, seed: int, rows: list[Plain], run_seconds: float) -> None:

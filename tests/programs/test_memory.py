@@ -5,7 +5,8 @@ import pytest
 from gippo_jax import envs
 from gippo_jax.config import Config
 from gippo_jax.errors import UserError
-from gippo_jax.programs import memory
+from gippo_jax.programs import estimate, memory
+from gippo_jax.programs.probe import probe_gradients
 from gippo_jax.programs.program import Program
 
 
@@ -24,12 +25,12 @@ def test_what_cannot_fit_is_told_with_what_there_is(num_seeds, dimension, change
   """Broken by leaving the question out: the machine's memory is taken until it kills the process."""
   config = Config(algorithm="lr", **changes)
   with pytest.raises(UserError, match=r"takes at least \d+\.\d [GT]iB of the .* there are; allowed: less of") as caught:
-    memory.require_run(envs.make("dejong", dimension=dimension), config, num_seeds, num_episodes)
+    estimate.require_run(envs.make("dejong", dimension=dimension), config, num_seeds, num_episodes)
   assert "\n" not in str(caught.value)
 
 
 def test_what_fits_passes():
-  memory.require_run(envs.make("dejong", dimension=64), Config(algorithm="lr"), 4, 128)
+  estimate.require_run(envs.make("dejong", dimension=64), Config(algorithm="lr"), 4, 128)
 
 
 def test_the_estimate_is_no_more_than_the_program_takes():
@@ -47,3 +48,10 @@ def test_a_program_too_large_is_refused(monkeypatch):
     memory.require_program({"state": 2**20, "temporary": 2**30})
   memory.require_program({"state": 2**20, "temporary": 2**20})
   memory.require_program({})  # a backend that does not tell
+
+
+def test_the_gradient_that_is_tried_first_is_asked_for_too():
+  """Broken by running the probe unasked: all pairs of 50,000 vehicles took 11 GB, of which 2.5 were a constant."""
+  env = envs.make("pace_car", num_lanes=2, vehicles_per_lane=50_000)
+  with pytest.raises(UserError, match=r"the gradient of 32 steps of 4 episodes takes at least \d+\.\d [GT]iB of the"):
+    probe_gradients(env, Config(horizon=32))

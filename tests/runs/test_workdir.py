@@ -7,7 +7,7 @@ import pytest
 from gippo_jax.config import Config, RunConfig
 from gippo_jax.errors import UserError
 from gippo_jax.parsing import HISTORY, Experiment
-from gippo_jax.runs.files import write_json
+from gippo_jax.runs.summary import write_summary
 from gippo_jax.runs.workdir import Workdir
 from tests.summaries import make_summary
 
@@ -22,7 +22,7 @@ def experiment(num_epochs=10, **run):
 def finished(tmp_path):
   workdir = Workdir(tmp_path / "run")
   workdir.open(experiment())
-  write_json(workdir.summary, make_summary(epochs=10))
+  write_summary(workdir.summary, make_summary(epochs=10))
   return workdir
 
 
@@ -49,14 +49,14 @@ def test_a_finished_run_may_go_on_with_more_epochs(finished):
     finished.check(experiment(10), may_go_on=True)
   with pytest.raises(UserError, match="num_epochs = 20, asked for 30"):  # it has not finished its 20
     finished.check(experiment(30), may_go_on=True)
-  write_json(finished.summary, make_summary(epochs=20))
+  write_summary(finished.summary, make_summary(epochs=20))
   finished.open(experiment(30), may_go_on=True)
   assert json.loads(finished.config.read_text())[HISTORY] == [10, 20]
 
 
 def test_an_interrupted_or_diverged_run_does_not_change_its_epochs(finished):
   for status in ("interrupted", "diverged"):
-    write_json(finished.summary, make_summary(epochs=5, status=status))
+    write_summary(finished.summary, make_summary(epochs=5, status=status))
     with pytest.raises(UserError, match="num_epochs = 10, asked for 20"):
       finished.check(experiment(20), may_go_on=True)
 
@@ -65,6 +65,18 @@ def test_an_interrupted_or_diverged_run_does_not_change_its_epochs(finished):
 def test_a_summary_that_cannot_be_read_counts_as_none(finished, text):
   finished.summary.write_text(text)
   assert finished.finished_summary() is None
+
+
+def test_no_change_of_a_summary_is_read_in_silence(finished):
+  """Broken by reading without the checksum: a digit that changes is another result in a table."""
+  content = finished.summary.read_bytes()
+  whole = finished.read_summary()
+  for place in range(len(content)):
+    for bit in (0, 3):
+      damaged = bytearray(content)
+      damaged[place] ^= 1 << bit
+      finished.summary.write_bytes(damaged)
+      assert finished.read_summary() in (None, whole)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3"])
@@ -105,5 +117,5 @@ def test_a_folder_without_its_configuration_is_nobodys(tmp_path, name):
 )
 def test_a_summary_of_another_form_counts_as_none(finished, changes):
   """Broken by looking for names alone: whoever uses the numbers ends in a traceback."""
-  write_json(finished.summary, make_summary() | changes)
+  write_summary(finished.summary, make_summary() | changes)
   assert finished.read_summary() is None
