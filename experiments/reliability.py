@@ -105,7 +105,8 @@ def soak(folder: pathlib.Path, share: float) -> Plain:
       samples.append((time.monotonic(), epoch, pages * 4096 / 2**20))
     except (OSError, ValueError, IndexError, KeyError):
       continue
-  steady = [sample for sample in samples if sample[1] > 0.1 * epochs]
+  # Neither the start, where memory is still taken, nor the evaluation at the end, which trains nothing.
+  steady = [sample for sample in samples if 0.1 * epochs < sample[1] < epochs]
   seconds, done, memory = zip(*steady, strict=True)
   slope = cast(Any, linregress(done, memory))  # whose type has no attributes
   middle = len(steady) // 2
