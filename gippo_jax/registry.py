@@ -36,6 +36,7 @@ class AlgorithmSpec(NamedTuple):
     make: from a `Setup` to an `Algorithm`, a pair of pure functions.
     needs_environment_gradients: whether it differentiates the environment.
     check: raises `UserError` for hyper-parameters that do not go together.
+    idle: fields and groups of its own that do nothing beside the others, and which of those they are, in words.
     shown: metrics that the progress line shows, and what it calls them.
     summary: one line for `python -m gippo_jax list`.
   """
@@ -46,6 +47,7 @@ class AlgorithmSpec(NamedTuple):
   make: "Callable[[Setup], Algorithm]"
   needs_environment_gradients: bool = False
   check: "Callable[[Config], None]" = lambda config: None
+  idle: "Callable[[Config], Mapping[str, str]]" = lambda config: {}
   shown: Mapping[str, str] = {}
   summary: str = ""
 
@@ -129,19 +131,24 @@ def unknown_or_foreign(group: str, spec: AlgorithmSpec) -> UserError:
   return unknown_field(f"config.{group}", groups())
 
 
-def require_owned(names: Iterable[str], algorithm: str) -> None:
-  """Refuses fields that the algorithm would ignore.
+def require_used(names: Iterable[str], config: "Config") -> None:
+  """Refuses fields that the training would ignore.
 
   Args:
     names: of fields that a user set, dotted, below `config`.
-    algorithm: that is trained.
+    config: that is trained.
 
   Raises:
-    UserError: for a field of a group that only other algorithms have.
+    UserError: for a field of a group that only other algorithms have, or that does nothing beside the others.
   """
+  algorithm = config.algorithm
   spec = find(algorithm)
   foreign = groups().keys() - spec.groups.keys()
+  idle = spec.idle(config)
   for name in names:
+    reason = idle.get(name) or idle.get(name.partition(".")[0])
+    if reason:
+      raise UserError(f"config.{name} does nothing with config.{reason}")
     if name.partition(".")[0] in foreign:
       group = name.partition(".")[0]
       allowed = ", ".join(f"config.{own}.*" for own in spec.groups) or "the fields that all have"

@@ -25,7 +25,7 @@ REFUSED = {
   "no field of a group": ({"ppo": {"nosuch": 1}}, "config.ppo.nosuch is no field; known: learning_rate"),
   "foreign group": (
     {"algorithm": "gippo", "rp": {"learning_rate": 0.1}},
-    "config.rp: gippo has no such group, it belongs to rp; allowed: config.alpha, config.ppo, config.retry",
+    "config.rp: gippo has no such group, it belongs to rp; allowed: config.alpha, config.safe, config.ppo",
   ),
   "not a group": ({"ppo": 3}, "config.ppo: 3 is not allowed; allowed: PPOConfig or a dictionary"),
   "a decay of 1": ({"adam": {"beta1": 1}}, r"config.adam.beta1: 1 is not allowed; allowed: a number >= 0 and < 1"),
@@ -145,9 +145,9 @@ def test_a_registered_algorithm_has_its_fields_everywhere(mine):
 
 
 def test_fields_that_would_be_ignored_are_refused(mine):
-  registry.require_owned(["horizon", "critic.units", "ppo.clip_range", "env.name"], "gippo")
+  registry.require_used(["horizon", "critic.units", "ppo.clip_range", "env.name"], Config(algorithm="gippo"))
   with pytest.raises(UserError, match=r"config\.mine\.strength is a field of mine and does nothing under gippo"):
-    registry.require_owned(["mine.strength"], "gippo")
+    registry.require_used(["mine.strength"], Config(algorithm="gippo"))
 
 
 def test_a_plugin_that_cannot_be_imported_is_told(tmp_path, monkeypatch):

@@ -6,13 +6,16 @@ from flax import struct
 
 from gippo_jax.config import Config
 from gippo_jax.errors import UserError
-from gippo_jax.fields import Real, integer, real
+from gippo_jax.fields import Real, choice, integer, real
 from gippo_jax.learning.normalization import RunningStatistics, init_statistics
 
 
 class AlphaConfig(struct.PyTreeNode):
   """GI-PPO's alpha-policy and the adaptation of alpha."""
 
+  rule: str = choice(
+    "paper", ("paper", "safe"), "how the alpha-policy is made: the paper's alpha, or the natural step of the group safe"
+  )
   initial: Real = real(1e-5, "alpha of the first epoch: step of the actions along the gradient", above=0)
   maximum: Real = real(1.0, "largest alpha", above=0)
   update_factor: Real = real(1.1, "alpha is multiplied or divided by this once an epoch (beta in the paper)", minimum=1)

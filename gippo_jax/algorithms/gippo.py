@@ -17,6 +17,7 @@ import optax
 from flax import struct
 from jax.flatten_util import ravel_pytree
 
+from gippo_jax.algorithms import safe_alpha
 from gippo_jax.algorithms.alpha import AlphaConfig, AlphaEvidence, AlphaState, adapt_alpha, check_alpha, init_alpha
 from gippo_jax.algorithms.base import (
   Algorithm,
@@ -33,8 +34,11 @@ from gippo_jax.algorithms.clipped_surrogate import (
   init_surrogate,
   minimize_surrogate,
 )
+from gippo_jax.algorithms.mixture import mixture_ratio
+from gippo_jax.algorithms.safe_alpha import SafeConfig, check_safe
 from gippo_jax.config import Config
 from gippo_jax.envs.base import PyTree
+from gippo_jax.fields import fields_of
 from gippo_jax.learning import gaussian
 from gippo_jax.learning.gradient_health import drop_nonfinite
 from gippo_jax.learning.optimization import (
@@ -52,7 +56,6 @@ from gippo_jax.learning.sharding import apply_by_environment, spread
 from gippo_jax.registry import AlgorithmSpec
 
 _LARGEST_LOG_RATIO = 16.0
-_LARGEST_MIXTURE_DISTANCE = 4.0
 
 
 class GIPPOState(struct.PyTreeNode):
@@ -139,24 +142,12 @@ def weigh_alpha_policy(
   return evidence, jnp.mean(determinant)
 
 
-def mixture_ratio(log_prob: jax.Array, sampling: tuple[jax.Array, jax.Array]) -> jax.Array:
-  """`pi / ((pi_old + pi_alpha) / 2)` (Eq. 10); `pi / pi_alpha` where the two lie too far apart in the minibatch.
-
-  Args:
-    log_prob: of the policy being trained, `[B]`.
-    sampling: log-probabilities under `pi_old` and `pi_alpha`, each `[B]`.
-
-  Returns:
-    Ratios, `[B]`.
-  """
-  old, alpha = sampling
-  too_far = jnp.any(jnp.abs(old - alpha) > _LARGEST_MIXTURE_DISTANCE)
-  mixture = jnp.where(too_far, alpha, jnp.logaddexp(old, alpha) - jnp.log(2.0))
-  return jnp.exp(jnp.clip(log_prob - mixture, -_LARGEST_LOG_RATIO, _LARGEST_LOG_RATIO))
-
-
 def make(setup: Setup) -> Algorithm:
-  """GI-PPO."""
+  """GI-PPO, its alpha step by the rule that `alpha.rule` names."""
+  return safe_alpha.make(setup) if setup.config.alpha.rule == "safe" else _make_paper(setup)
+
+
+def _make_paper(setup: Setup) -> Algorithm:
   networks, config = setup.networks, setup.config
 
   def init(key):
@@ -252,16 +243,27 @@ def _alpha_metrics(
 
 def _check(config: Config) -> None:
   check_surrogate(config)
-  check_alpha(config)
+  if config.alpha.rule == "safe":
+    check_safe(config)
+  else:
+    check_alpha(config)
+
+
+def _idle(config: Config) -> dict[str, str]:
+  if config.alpha.rule == "paper":
+    return {"safe": "alpha.rule = 'paper'; allowed: config.alpha.*"}
+  names = (f"alpha.{name}" for name in fields_of(AlphaConfig) if name != "rule")
+  return dict.fromkeys(names, "alpha.rule = 'safe'; allowed: config.safe.*")
 
 
 SPEC = AlgorithmSpec(
   name="gippo",
   label="GI-PPO",
-  groups={"alpha": AlphaConfig, **GROUPS},
+  groups={"alpha": AlphaConfig, "safe": SafeConfig, **GROUPS},
   make=make,
   needs_environment_gradients=True,
   check=_check,
+  idle=_idle,
   shown={"alpha": "alpha", "alpha_clipped_steps": "clipped"},
   summary="gradient-informed PPO (Son et al. 2023): a step along the advantage's gradient, then PPO",
 )

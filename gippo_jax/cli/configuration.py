@@ -42,7 +42,7 @@ def experiment_of(given: ConfigFlags, stored: Mapping[str, object] | None = None
     override(values, name, text, given.overrides)
   values["plugins"] = tuple(dict.fromkeys([*_texts(values.get("plugins")), *given.plugins]))
   experiment = parse({**values, **run})
-  registry.require_owned(given.overrides, experiment.config.algorithm)
+  registry.require_used(given.overrides, experiment.config)
   module = registry.plugin_of(experiment.config.algorithm)
   if module and module not in experiment.run.plugins:  # registered by a configuration file
     values["plugins"] = (*values["plugins"], module)

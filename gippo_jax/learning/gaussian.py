@@ -7,6 +7,8 @@ numbers here and in the algorithms are those of docs/algorithms.md.
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from gippo_jax.fields import Real
+
 _HALF_LOG_TWO_PI = 0.9189385332046727
 
 
@@ -40,3 +42,19 @@ def kl_divergence(
   log_ratio = log_std - other_log_std
   distance = (mean - other_mean) * jnp.exp(-other_log_std)
   return jnp.sum(0.5 * (jnp.exp(2.0 * log_ratio) + distance**2 - 1.0) - log_ratio, axis=-1)
+
+
+def weighted_divergence(
+  mean: Float[Array, "*batch A"],
+  log_std: Float[Array, "*batch A"],
+  other_mean: Float[Array, "*batch A"],
+  other_log_std: Float[Array, "*batch A"],
+  log_std_weight: Real = 1.0,
+) -> Float[Array, "*batch"]:
+  """`kl_divergence` with the part of the standard deviations counted `log_std_weight` times.
+
+  It keeps its digits where the two are nearly the same, down to divergences far below the rounding of 1.
+  """
+  log_ratio = log_std - other_log_std
+  distance = (mean - other_mean) * jnp.exp(-other_log_std)
+  return jnp.sum(0.5 * distance**2 + log_std_weight * (0.5 * jnp.expm1(2.0 * log_ratio) - log_ratio), axis=-1)

@@ -175,8 +175,8 @@ def expand(base: Experiment, settings: list[Assignment]) -> list[Experiment]:
     plain = base.to_dict()
     for name, value in setting.items():
       set_field(plain, name, value)
-    registry.require_owned(setting, str(plain["algorithm"]))
     experiments.append(parse(plain))
+    registry.require_used(setting, experiments[-1].config)
   return experiments
 
 

@@ -78,8 +78,9 @@ class Space:
     try:
       for name, value in fields.items():
         _set(values, name, value)
-      registry.require_owned(fields, values["algorithm"])
-      return parse(values)
+      drawn = parse(values)
+      registry.require_used(fields, drawn.config)
+      return drawn
     except UserError as error:
       raise UserError(f"--space: {self.path}: {error}") from None
 

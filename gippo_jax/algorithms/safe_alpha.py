@@ -1,0 +1,241 @@
+"""The safe rule of GI-PPO's alpha step: a natural step along a mixture of two estimates, in place of alpha.
+
+One epoch, as `update` below runs it; derivation and guarantees are in docs/safe_alpha.md:
+
+  1. Roll out `pi_old` and differentiate each advantage by its action (Eq. 1 to 3), long derivatives clipped.
+  2. Two estimates of the gradient by the policy's outputs, reparameterised and by likelihood ratio, mixed step by step
+     and output by output by inverse variance.
+  3. The natural direction of the mixture, and a step of a given divergence along it: `pi_alpha`.
+  4. PPO from `pi_alpha` on the mixture of `pi_old` and `pi_alpha` (Eq. 10 and 11), its displacement limited by a
+     divergence that falls with the weight of the reparameterised estimate.
+  5. Fit the critic (Eq. 12).
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jax.flatten_util import ravel_pytree
+
+from gippo_jax.algorithms.base import Algorithm, Metrics, begin_epoch, critic_linear_rate, end_epoch, init_state
+from gippo_jax.algorithms.clipped_surrogate import SurrogateState, init_surrogate, minimize_surrogate
+from gippo_jax.algorithms.mixture import mixture_ratio
+from gippo_jax.config import Config
+from gippo_jax.envs.base import PyTree
+from gippo_jax.errors import UserError
+from gippo_jax.fields import Real, integer, real, switch
+from gippo_jax.learning import gaussian
+from gippo_jax.learning.gradient_health import drop_nonfinite
+from gippo_jax.learning.natural import natural_direction
+from gippo_jax.learning.output_gradients import clip_at_medians, likelihood_ratio, mix_by_step, reparameterized
+from gippo_jax.learning.policies import Gaussian
+from gippo_jax.learning.rollout import Window, collect_with_advantage_gradient
+from gippo_jax.learning.setup import Setup
+from gippo_jax.learning.sharding import apply_by_environment, spread
+from gippo_jax.learning.trust_region import shorten
+
+
+class SafeConfig(struct.PyTreeNode):
+  """GI-PPO's natural step under alpha.rule=safe."""
+
+  divergence: Real = real(0.1, "divergence of the first epoch's natural step (delta)", above=0)
+  log_std_weight: Real = real(
+    1.0, "how many times the standard deviation's part of that divergence counts (M)", above=0
+  )
+  clip_medians: Real = real(5.0, "a sample's gradient is shortened to so many medians of all", above=0)
+  damping: Real = real(0.01, "share of the Fisher matrix's diagonal that is added to it", minimum=0)
+  num_iterations: int = integer(10, "of conjugate gradients")
+  num_probes: int = integer(8, "random signs that estimate the Fisher matrix's diagonal")
+  ppo_divergence: Real = real(
+    0.02, "divergence of the first epoch's PPO where the gradients of the environment have no weight", minimum=0
+  )
+  anneal: bool = switch(True, "both divergences fall to 0 at the end of the training, with (1 - t)^2")
+
+
+def check_safe(config: Config) -> None:
+  """Checks that there are environments to compare.
+
+  Raises:
+    UserError: when there is only one.
+  """
+  if config.num_envs < 2:
+    raise UserError(
+      f"config.num_envs: {config.num_envs} is not allowed with alpha.rule = 'safe'; allowed: at least 2, since its "
+      "variances are over the environments"
+    )
+
+
+class SafeState(struct.PyTreeNode):
+  """The safe rule's own state.
+
+  Attributes:
+    surrogate: optimiser state and base rate of PPO.
+  """
+
+  surrogate: SurrogateState
+
+
+class NaturalStep(NamedTuple):
+  """The step to `pi_alpha`.
+
+  Attributes:
+    actor: parameters of `pi_alpha`.
+    policy: it, at the window's observations, `[T, N, A]` each.
+    weight: of the reparameterised estimate, mean over steps and outputs.
+    metrics: what the step was like.
+  """
+
+  actor: PyTree
+  policy: Gaussian
+  weight: jax.Array
+  metrics: Metrics
+
+
+def remaining_share(config: Config, epoch: jax.Array) -> jax.Array:
+  """What is left of a divergence in this epoch: `(1 - t)^2`, `t` the share of the training that is done."""
+  done = epoch.astype(jnp.zeros(()).dtype) / config.num_epochs
+  return jnp.maximum(1.0 - done, 0.0) ** 2 if config.safe.anneal else jnp.ones_like(done)
+
+
+def mixed_gradient(config: Config, window: Window, gradient: jax.Array) -> tuple[jax.Array, jax.Array, Metrics]:
+  """The policy gradient by the outputs `(mu / sigma_old, log sigma)`, in units of the advantage's deviation.
+
+  Args:
+    config: hyper-parameters.
+    window: the epoch's experience, under `pi_old`.
+    gradient: `G_t = dA_t / da_t`, `[T, N, A]`.
+
+  Returns:
+    Its samples, `[T, N, 2 A]`; the weight of the reparameterised estimate, `[T, 2 A]`; and metrics.
+  """
+  usable = jnp.all(jnp.isfinite(gradient), axis=-1)
+  gradient, metrics = drop_nonfinite(gradient)
+  gradient, clipped = clip_at_medians(gradient, window.log_std, config.safe.clip_medians)
+  # Whatever the reward's unit: variances are compared, and their squares must not leave the numbers' range.
+  deviation = jnp.std(window.advantage)
+  scale = jnp.where(deviation > 0.0, 1.0 / jnp.where(deviation > 0.0, deviation, 1.0), 0.0)
+  first = reparameterized(gradient * scale, window.log_std, window.noise)
+  second = likelihood_ratio(window.advantage * scale, window.noise)
+  mixed, weight = mix_by_step(first, second, usable)
+  return mixed, weight, metrics | {"alpha_clipped_samples": clipped}
+
+
+def natural_step(
+  setup: Setup, actor: PyTree, window: Window, gradient: jax.Array, share: jax.Array, key: jax.Array
+) -> NaturalStep:
+  """`pi_alpha`: a step of a given divergence from `pi_old` along the natural direction of the mixed gradient.
+
+  Args:
+    setup: environments, networks, hyper-parameters.
+    actor: parameters of `pi_old`.
+    window: the epoch's experience.
+    gradient: `G_t`, `[T, N, A]`.
+    share: of the divergence that is left.
+    key: for the direction's probes.
+  """
+  networks, safe = setup.networks, setup.config.safe
+  mixed, weight, metrics = mixed_gradient(setup.config, window, gradient)
+  flat, unravel = ravel_pytree(actor)
+  # Time and environment as one axis: products of matrices are faster than of stacks of them.
+  samples = (window.observation, window.mean, window.log_std, mixed)
+  obs, mean, log_std, mixed = spread(tuple(x.reshape(-1, x.shape[-1]) for x in samples), axis=0)
+  inverse_std = jnp.exp(-log_std)
+
+  def outputs(params):
+    new_mean, new_log_std = networks.policy(unravel(params), obs)
+    return jnp.concatenate([new_mean * inverse_std, new_log_std], axis=-1)
+
+  fisher = jnp.concatenate([jnp.ones_like(mean), jnp.full_like(mean, 2.0 * safe.log_std_weight)], axis=-1)
+  found = natural_direction(outputs, flat, mixed, fisher, key, safe.damping, safe.num_iterations, safe.num_probes)
+  limit = safe.divergence * share
+  # Half the curvature is the divergence of the direction as it is, to second order.
+  usable = jnp.isfinite(found.curvature) & (found.curvature > 0.0)
+  length = jnp.where(usable, jnp.sqrt(2.0 * limit / jnp.where(usable, found.curvature, 1.0)), 0.0)
+  step = jnp.where(usable, length * found.direction, 0.0)
+
+  def divergence(scale):
+    new_mean, new_log_std = networks.policy(unravel(flat + scale * step), obs)
+    return jnp.mean(gaussian.weighted_divergence(new_mean, new_log_std, mean, log_std, safe.log_std_weight))
+
+  shortened = shorten(divergence, limit)
+  moved = unravel(flat + shortened.scale * step)
+  policy = Gaussian(*apply_by_environment(lambda x: networks.policy(moved, x), window.observation, axis=1))
+  mean_weight = jnp.mean(weight)
+  metrics |= {
+    "alpha_reparameterized_weight": mean_weight,
+    "alpha_divergence": shortened.divergence,
+    "alpha_attempts": shortened.attempts,
+    "alpha_residual": found.residual,
+    "alpha_kept_share": shortened.scale,
+    "alpha_skipped_share": 1.0 - jnp.isfinite(found.curvature).astype(limit.dtype),
+  }
+  return NaturalStep(moved, policy, mean_weight, metrics)
+
+
+def limit_displacement(
+  setup: Setup, start: PyTree, policy: Gaussian, reached: PyTree, obs: jax.Array, limit: jax.Array
+) -> tuple[PyTree, Metrics]:
+  """Parameters between two, as far from the first as a divergence allows.
+
+  Args:
+    setup: environments, networks, hyper-parameters.
+    start: parameters.
+    policy: theirs, at `obs`.
+    reached: parameters.
+    obs: normalised observations, `[T, N, O]`.
+    limit: mean divergence of the policy from `policy`.
+  """
+  flat, unravel = ravel_pytree(start)
+  displacement = ravel_pytree(reached)[0] - flat
+
+  def divergence(scale):
+    params = unravel(flat + scale * displacement)
+    moved = Gaussian(*apply_by_environment(lambda x: setup.networks.policy(params, x), obs, axis=1))
+    return jnp.mean(gaussian.weighted_divergence(moved.mean, moved.log_std, policy.mean, policy.log_std))
+
+  shortened = shorten(divergence, limit)
+  metrics = {"ppo_divergence": shortened.divergence, "ppo_kept_share": shortened.scale}
+  return unravel(flat + shortened.scale * displacement), metrics
+
+
+def make(setup: Setup) -> Algorithm:
+  """GI-PPO by the safe rule."""
+  config = setup.config
+
+  def init(key):
+    return init_state(setup, key, lambda actor: SafeState(surrogate=init_surrogate(config, actor)))
+
+  def update(state, draws=None):
+    key, draws = begin_epoch(setup, state, draws)
+    share = remaining_share(config, state.epoch)
+
+    # Steps 1 to 3: experience under pi_old, the mixed gradient, and the natural step to pi_alpha.
+    environment, window, gradient = collect_with_advantage_gradient(setup, state, draws.noise)
+    step = natural_step(setup, state.actor, window, gradient, share, draws.key)
+
+    # Step 4: PPO from pi_alpha on the mixture, where it is trusted.
+    log_probs = (
+      gaussian.log_prob(window.mean, window.log_std, window.action),
+      gaussian.log_prob(*step.policy, window.action),
+    )
+    reached, surrogate, ppo_metrics = minimize_surrogate(
+      setup, state.algorithm.surrogate, step.actor, window, log_probs, mixture_ratio
+    )
+    limit = config.safe.ppo_divergence * (1.0 - step.weight) * share
+    actor, kept = limit_displacement(setup, step.actor, step.policy, reached, window.observation, limit)
+
+    # Step 5: the critic, and the next state.
+    next_state, metrics = end_epoch(
+      setup,
+      state,
+      key=key,
+      environment=environment,
+      window=window,
+      actor=actor,
+      algorithm=SafeState(surrogate=surrogate),
+      critic_rate=critic_linear_rate(config, state),
+    )
+    return next_state, metrics | ppo_metrics | kept | step.metrics
+
+  return Algorithm(init, update)

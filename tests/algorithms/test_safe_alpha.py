@@ -1,0 +1,154 @@
+"""The safe rule's step: what it promises, whatever the rewards' unit and whichever samples are lost."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.flatten_util import ravel_pytree
+
+from gippo_jax import envs
+from gippo_jax.algorithms.safe_alpha import limit_displacement, mixed_gradient, natural_step, remaining_share
+from gippo_jax.config import Config, traced
+from gippo_jax.envs.linear_quadratic import LinearQuadratic
+from gippo_jax.errors import UserError
+from gippo_jax.learning import gaussian
+from gippo_jax.learning.policies import Gaussian, policy_of
+from gippo_jax.learning.rollout import collect_with_advantage_gradient
+from gippo_jax.learning.setup import make_setup
+from gippo_jax.programs.epochs import make_epochs
+
+SMALL = {
+  "alpha": {"rule": "safe"},
+  "num_envs": 32,
+  "horizon": 4,
+  "num_epochs": 100,
+  "actor": {"units": (8,)},
+  "ppo": {"minibatch_size": 32},
+}
+
+
+def config_of(**changes):
+  return traced(Config(**(SMALL | changes)))
+
+
+@pytest.fixture(scope="module")
+def case():
+  """Setup, state, window and gradient of a linear-quadratic problem."""
+  config = config_of()
+  probe = LinearQuadratic()
+  setup = make_setup(probe, config)
+  state = make_epochs(probe, config).init(jax.random.key(0), config)
+  noise = jax.random.normal(jax.random.key(1), (4, 32, setup.action_size))
+  _, window, gradient = jax.jit(lambda: collect_with_advantage_gradient(setup, state, noise))()
+  return setup, state, window, gradient
+
+
+def step_of(case, window=None, gradient=None, share=1.0):
+  setup, state, own_window, own_gradient = case
+  step = jax.jit(
+    lambda window, gradient, share: natural_step(setup, state.actor, window, gradient, share, jax.random.key(2))
+  )
+  return step(
+    own_window if window is None else window, own_gradient if gradient is None else gradient, jnp.asarray(share)
+  )
+
+
+@pytest.mark.parametrize("share", [1.0, 1e-4])
+def test_the_step_has_the_divergence_asked_for(case, share):
+  """Broken by leaving the measured divergence out: the quadratic estimate misses by far for long steps."""
+  setup, _, window, _ = case
+  actor, policy, _, metrics = step_of(case, share=share)
+  limit = setup.config.safe.divergence * share
+  weight = setup.config.safe.log_std_weight
+  measured = jnp.mean(
+    gaussian.weighted_divergence(*setup.networks.policy(actor, window.observation), window.mean, window.log_std, weight)
+  )
+  np.testing.assert_allclose(metrics["alpha_divergence"], measured, rtol=1e-6)
+  assert 0.5 * limit < measured <= limit
+  np.testing.assert_allclose(policy.mean, setup.networks.policy(actor, window.observation)[0], atol=1e-12)
+
+
+def test_the_step_climbs(case):
+  """The surrogate of the mixed gradient grows along it."""
+  setup, _, window, gradient = case
+  actor, *_ = step_of(case)
+  mixed, weight, _ = mixed_gradient(setup.config, window, gradient)
+  mean, log_std = setup.networks.policy(actor, window.observation)
+  moved = jnp.concatenate([(mean - window.mean) * jnp.exp(-window.log_std), log_std - window.log_std], axis=-1)
+  assert jnp.sum(mixed * moved) > 0.0
+  assert np.all((np.asarray(weight) >= 0.0) & (np.asarray(weight) <= 1.0))
+  assert jnp.mean(weight) > 0.5  # a smooth problem's own gradients are the better ones
+
+
+@pytest.mark.parametrize("unit", [1e-12, 1e-3, 1e3])
+def test_the_reward_s_unit_does_not_matter(case, unit):
+  """Broken by comparing variances against a number of their unit."""
+  *_, window, gradient = case
+  flat, other = (
+    ravel_pytree(step[0])[0]
+    for step in (step_of(case), step_of(case, window.replace(advantage=unit * window.advantage), unit * gradient))
+  )
+  np.testing.assert_allclose(flat, other, rtol=1e-5, atol=1e-8)
+
+
+def test_lost_and_huge_samples_do_no_harm(case):
+  _, state, _, gradient = case
+  spoiled = gradient.at[1, 3].set(jnp.nan).at[2, 5].set(1e12).at[0].set(jnp.inf)
+  actor, _, weight, metrics = step_of(case, gradient=spoiled)
+  assert np.all(np.isfinite(np.asarray(ravel_pytree(actor)[0])))
+  assert metrics["sample_gradient_dropped"] == pytest.approx(33 / 128)
+  assert metrics["alpha_skipped_share"] == 0.0
+  whole = step_of(case)
+  displacements = [ravel_pytree(step)[0] - ravel_pytree(state.actor)[0] for step in (actor, whole[0])]
+  cosine = jnp.dot(*displacements) / jnp.prod(jnp.asarray([jnp.linalg.norm(x) for x in displacements]))
+  assert cosine > 0.5
+  assert weight < whole[2]
+
+
+def test_no_gradient_at_all_is_no_step(case):
+  _, state, window, gradient = case
+  actor, _, _, metrics = step_of(case, window.replace(advantage=0.0 * window.advantage), 0.0 * gradient)
+  np.testing.assert_array_equal(ravel_pytree(actor)[0], ravel_pytree(state.actor)[0])
+  assert metrics["alpha_skipped_share"] == 0.0  # nothing failed
+
+
+def test_displacements_are_limited(case):
+  setup, state, window, _ = case
+  policy = Gaussian(window.mean, window.log_std)
+  far = jax.tree.map(lambda leaf: leaf + 0.5, state.actor)
+  kept, metrics = limit_displacement(setup, state.actor, policy, far, window.observation, jnp.asarray(1e-3))
+  assert 5e-4 < metrics["ppo_divergence"] <= 1e-3
+  assert 0.0 < metrics["ppo_kept_share"] < 1.0
+  same, _ = limit_displacement(setup, state.actor, policy, far, window.observation, jnp.asarray(0.0))
+  np.testing.assert_array_equal(ravel_pytree(same)[0], ravel_pytree(state.actor)[0])
+  assert not np.array_equal(ravel_pytree(kept)[0], ravel_pytree(state.actor)[0])
+
+
+def test_the_divergence_that_is_left():
+  config = config_of()
+  shares = [float(remaining_share(config, jnp.asarray(epoch))) for epoch in (0, 50, 99, 100, 150)]
+  np.testing.assert_allclose(shares, [1.0, 0.25, 1e-4, 0.0, 0.0], atol=1e-12)
+  assert remaining_share(config_of(safe={"anneal": False}), jnp.asarray(99)) == 1.0
+
+
+def test_one_environment_has_no_variance():
+  with pytest.raises(
+    UserError, match=r"config\.num_envs: 1 is not allowed with alpha\.rule = 'safe'; allowed: at least"
+  ):
+    Config(alpha={"rule": "safe"}, num_envs=1, horizon=64)
+
+
+def test_it_learns():
+  """The mean action of De Jong in 2 dimensions comes to the minimum, in 60 epochs."""
+  env = envs.make("dejong", dimension=2)
+  config = config_of(horizon=1, num_epochs=60)
+  epochs = make_epochs(env, config)
+  state = epochs.init(jax.random.key(0), config)
+  update = jax.jit(epochs.update)
+  policy = policy_of(make_setup(env, config), state.policy)
+  first = jnp.sum(policy(env.reset(jax.random.key(1)).obs) ** 2)
+  for _ in range(60):
+    state, metrics = update(state, config)
+  policy = policy_of(make_setup(env, config), state.policy)
+  assert jnp.sum(policy(env.reset(jax.random.key(1)).obs) ** 2) < 1e-4 * first
+  assert float(metrics["alpha_reparameterized_weight"]) > 0.5
