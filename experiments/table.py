@@ -64,7 +64,7 @@ def pairs_of(family: Family, preset: Preset, num_seeds: int | None, out: pathlib
   """The pairs of a table with their configurations and folders; `num_seeds` wins over the preset's."""
   for problem, budget in preset.items():
     for algorithm in family.algorithms:
-      config = family.get_config(family.problems[problem].argument, algorithm)
+      config = family.config_of(problem, algorithm)
       config.num_seeds = num_seeds or budget.num_seeds
       config.num_epochs = max(1, round(budget.share_of_epochs * config.num_epochs))
       config.update_from_flattened_dict(dict(budget.changes))

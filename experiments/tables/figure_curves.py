@@ -8,8 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gippo_jax import registry
-from gippo_jax.experiments.tables.problems import Family, label_of
+from gippo_jax.experiments.tables.problems import Family, columns, label_of
 from gippo_jax.plain import Plain
 from gippo_jax.runs.statistics import bootstrap_interval
 
@@ -78,7 +77,7 @@ def runs_of(family: Family, folder: pathlib.Path, metric: str) -> Runs:
   """Folders of the runs that have a metric, by problem and algorithm, in the table's order."""
   found: Runs = {}
   for problem in family.problems:
-    for algorithm in registry.algorithms():
+    for algorithm in columns():
       rows = folder / f"{problem}_{algorithm}" / "metrics.jsonl"
       if rows.exists() and f'"{metric}":' in rows.read_text().split("\n", 1)[0]:
         found.setdefault(problem, {})[algorithm] = rows.parent

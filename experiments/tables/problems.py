@@ -12,16 +12,38 @@ from gippo_jax import registry
 from gippo_jax.experiments.configs import functions, physics, traffic
 
 
-def label_of(algorithm: str) -> str:
-  """What readers call an algorithm; its name, where it is not here."""
-  spec = registry.algorithms().get(algorithm)
-  return spec.label if spec else algorithm
+class Variant(NamedTuple):
+  """A column that is an algorithm with other settings.
+
+  Attributes:
+    label: for readers.
+    algorithm: its name in the registry.
+    changes: fields of the configuration by dotted name, and their values.
+  """
+
+  label: str
+  algorithm: str
+  changes: tuple[tuple[str, Any], ...]
 
 
-def in_order(algorithms: Iterable[str]) -> list[str]:
-  """Algorithms in the order of the registry, that of the paper's tables; unknown ones last."""
-  known = list(registry.algorithms())
-  return sorted(algorithms, key=lambda name: (known.index(name) if name in known else len(known), name))
+VARIANTS = {"gippo_safe": Variant("GI-PPO, safe", "gippo", (("alpha.rule", "safe"),))}
+
+
+def columns() -> list[str]:
+  """All that a table may have: the algorithms in the order of the registry, that of the paper's tables; variants."""
+  return [*registry.algorithms(), *VARIANTS]
+
+
+def label_of(column: str) -> str:
+  """What readers call an algorithm or a variant; its name, where it is not here."""
+  known = VARIANTS.get(column) or registry.algorithms().get(column)
+  return known.label if known else column
+
+
+def in_order(chosen: Iterable[str]) -> list[str]:
+  """Columns in the order of `columns`; unknown ones last."""
+  known = columns()
+  return sorted(chosen, key=lambda name: (known.index(name) if name in known else len(known), name))
 
 
 class Problem(NamedTuple):
@@ -64,7 +86,7 @@ class Family(NamedTuple):
 
   Attributes:
     problems: by name.
-    algorithms: the table's columns.
+    algorithms: the table's columns, algorithms and variants.
     get_config: maps a problem's argument and an algorithm to the configuration.
     presets: by name; `paper` is the paper's budget.
     minimises: whether returns are minus a distance that is to become 0, to be compared by ratios.
@@ -77,6 +99,13 @@ class Family(NamedTuple):
   presets: dict[str, Preset]
   minimises: bool
   shows_last: bool = False
+
+  def config_of(self, problem: str, column: str) -> ConfigDict:
+    """The configuration of a problem for a column, an algorithm or a variant."""
+    variant = VARIANTS.get(column, Variant("", column, ()))
+    config = self.get_config(self.problems[problem].argument, variant.algorithm)
+    config.update_from_flattened_dict(dict(variant.changes))
+    return config
 
 
 # Paper: Table 1. The digits beyond the printed ones are from the authors' result files.
@@ -170,13 +199,13 @@ _PHYSICS_PRESETS = {
   "paper": dict.fromkeys(PHYSICS, Budget(5, 1.0)),
 }
 
-_PAPER_ALGORITHMS = ("lr", "rp", "ppo", "lrp", "gippo")
+_COLUMNS = ("lr", "rp", "ppo", "lrp", "gippo", "gippo_safe")
 FAMILIES = {
-  "functions": Family(FUNCTIONS, _PAPER_ALGORITHMS, _function_config, _presets(FUNCTIONS), minimises=True),
-  "traffic": Family(TRAFFIC, _PAPER_ALGORITHMS, _traffic_config, _presets(TRAFFIC), minimises=False),
+  "functions": Family(FUNCTIONS, _COLUMNS, _function_config, _presets(FUNCTIONS), minimises=True),
+  "traffic": Family(TRAFFIC, _COLUMNS, _traffic_config, _presets(TRAFFIC), minimises=False),
   "physics": Family(
     PHYSICS,
-    ("lr", "shac", "ppo", "pe", "gippo"),
+    ("lr", "shac", "ppo", "pe", "gippo", "gippo_safe"),
     _physics_config,
     _PHYSICS_PRESETS,
     minimises=False,
