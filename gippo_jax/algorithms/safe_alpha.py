@@ -27,6 +27,7 @@ from gippo_jax.errors import UserError
 from gippo_jax.fields import Real, integer, real, switch
 from gippo_jax.learning import gaussian
 from gippo_jax.learning.gradient_health import drop_nonfinite
+from gippo_jax.learning.held import Held, divergence_at, hold, init_memory, remember
 from gippo_jax.learning.natural import natural_direction
 from gippo_jax.learning.output_gradients import clip_at_medians, likelihood_ratio, mix_by_step, reparameterized
 from gippo_jax.learning.policies import Gaussian
@@ -53,6 +54,12 @@ class SafeConfig(struct.PyTreeNode):
   ppo_divergence: Real = real(
     0.02, "divergence of the first epoch's PPO where the gradients of the environment have no weight", minimum=0
   )
+  memory_renewal: Real = real(
+    0.125,
+    "share of the past observations, at which the policy is held too, that an epoch replaces",
+    minimum=0,
+    maximum=1,
+  )
   anneal: bool = switch(True, "both divergences fall to 0 at the end of the training, with (1 - t)^2")
 
 
@@ -74,9 +81,11 @@ class SafeState(struct.PyTreeNode):
 
   Attributes:
     surrogate: optimiser state and base rate of PPO.
+    memory: raw observations of past windows, `[T, N // 2, O]`.
   """
 
   surrogate: SurrogateState
+  memory: jax.Array
 
 
 class NaturalStep(NamedTuple):
@@ -125,32 +134,39 @@ def mixed_gradient(config: Config, window: Window, gradient: jax.Array) -> tuple
 
 
 def natural_step(
-  setup: Setup, actor: PyTree, window: Window, gradient: jax.Array, share: jax.Array, key: jax.Array
+  setup: Setup, actor: PyTree, window: Window, gradient: jax.Array, held: Held, share: jax.Array, key: jax.Array
 ) -> NaturalStep:
   """`pi_alpha`: a step of a given divergence from `pi_old` along the natural direction of the mixed gradient.
 
   Args:
     setup: environments, networks, hyper-parameters.
     actor: parameters of `pi_old`.
-    window: the epoch's experience.
+    window: the epoch's experience, of which the gradient is made.
     gradient: `G_t`, `[T, N, A]`.
+    held: where the divergence is measured, and what the Fisher matrix is made of.
     share: of the divergence that is left.
     key: for the direction's probes.
   """
   networks, safe = setup.networks, setup.config.safe
   mixed, weight, metrics = mixed_gradient(setup.config, window, gradient)
   flat, unravel = ravel_pytree(actor)
+
+  def outputs(params, obs, log_std):
+    mean, new_log_std = networks.policy(unravel(params), obs)
+    return jnp.concatenate([mean * jnp.exp(-log_std), new_log_std], axis=-1)
+
   # Time and environment as one axis: products of matrices are faster than of stacks of them.
-  samples = (window.observation, window.mean, window.log_std, mixed)
-  obs, mean, log_std, mixed = spread(tuple(x.reshape(-1, x.shape[-1]) for x in samples), axis=0)
-  inverse_std = jnp.exp(-log_std)
+  samples = (window.observation, window.log_std, mixed)
+  obs, log_std, mixed = spread(tuple(x.reshape(-1, x.shape[-1]) for x in samples), axis=0)
+  _, pull = jax.vjp(lambda params: outputs(params, obs, log_std), flat)
+  by_params = pull(mixed)[0] / mixed.shape[0]
 
-  def outputs(params):
-    new_mean, new_log_std = networks.policy(unravel(params), obs)
-    return jnp.concatenate([new_mean * inverse_std, new_log_std], axis=-1)
-
-  fisher = jnp.concatenate([jnp.ones_like(mean), jnp.full_like(mean, 2.0 * safe.log_std_weight)], axis=-1)
-  found = natural_direction(outputs, flat, mixed, fisher, key, safe.damping, safe.num_iterations, safe.num_probes)
+  weights = jnp.full_like(held.policy.mean, 2.0 * safe.log_std_weight)
+  fisher = jnp.concatenate([jnp.ones_like(weights), weights], axis=-1)
+  found = natural_direction(
+    lambda params: outputs(params, held.observation, held.policy.log_std),
+    flat, by_params, fisher, key, safe.damping, safe.num_iterations, safe.num_probes,
+  )  # fmt: skip
   limit = safe.divergence * share
   # Half the curvature is the divergence of the direction as it is, to second order. What this misses is mostly within
   # a tenth, so that the step fits at the first attempt, and no rounding decides whether it does.
@@ -159,8 +175,7 @@ def natural_step(
   step = jnp.where(usable, length * found.direction, 0.0)
 
   def divergence(scale):
-    new_mean, new_log_std = networks.policy(unravel(flat + scale * step), obs)
-    return jnp.mean(gaussian.weighted_divergence(new_mean, new_log_std, mean, log_std, safe.log_std_weight))
+    return divergence_at(setup, unravel(flat + scale * step), held, safe.log_std_weight)
 
   shortened = shorten(divergence, limit)
   moved = unravel(flat + shortened.scale * step)
@@ -178,27 +193,21 @@ def natural_step(
 
 
 def limit_displacement(
-  setup: Setup, start: PyTree, policy: Gaussian, reached: PyTree, obs: jax.Array, limit: jax.Array
+  setup: Setup, start: PyTree, reached: PyTree, held: Held, limit: jax.Array
 ) -> tuple[PyTree, Metrics]:
   """Parameters between two, as far from the first as a divergence allows.
 
   Args:
     setup: environments, networks, hyper-parameters.
     start: parameters.
-    policy: theirs, at `obs`.
     reached: parameters.
-    obs: normalised observations, `[T, N, O]`.
-    limit: mean divergence of the policy from `policy`.
+    held: where the divergence is measured; from the policy of `start`.
+    limit: of the divergence.
   """
   flat, unravel = ravel_pytree(start)
   displacement = ravel_pytree(reached)[0] - flat
-
-  def divergence(scale):
-    params = unravel(flat + scale * displacement)
-    moved = Gaussian(*apply_by_environment(lambda x: setup.networks.policy(params, x), obs, axis=1))
-    return jnp.mean(gaussian.weighted_divergence(moved.mean, moved.log_std, policy.mean, policy.log_std))
-
-  shortened = shorten(divergence, limit)
+  held = Held(held.observation, Gaussian(*setup.networks.policy(start, held.observation)))
+  shortened = shorten(lambda scale: divergence_at(setup, unravel(flat + scale * displacement), held), limit)
   metrics = {"ppo_divergence": shortened.divergence, "ppo_kept_share": shortened.scale}
   return unravel(flat + shortened.scale * displacement), metrics
 
@@ -208,7 +217,7 @@ def make(setup: Setup) -> Algorithm:
   config = setup.config
 
   def init(key):
-    return init_state(setup, key, lambda actor: SafeState(surrogate=init_surrogate(config, actor)))
+    return init_state(setup, key, lambda actor: SafeState(init_surrogate(config, actor), init_memory(setup)))
 
   def update(state, draws=None):
     key, draws = begin_epoch(setup, state, draws)
@@ -216,7 +225,10 @@ def make(setup: Setup) -> Algorithm:
 
     # Steps 1 to 3: experience under pi_old, the mixed gradient, and the natural step to pi_alpha.
     environment, window, gradient = collect_with_advantage_gradient(setup, state, draws.noise)
-    step = natural_step(setup, state.actor, window, gradient, share, draws.key)
+    probe_key, memory_key = jax.random.split(draws.key)
+    memory = remember(state, state.algorithm.memory, window, config.safe.memory_renewal, memory_key)
+    held = hold(setup, state, window, memory)
+    step = natural_step(setup, state.actor, window, gradient, held, share, probe_key)
 
     # Step 4: PPO from pi_alpha on the mixture, where it is trusted.
     log_probs = (
@@ -227,7 +239,7 @@ def make(setup: Setup) -> Algorithm:
       setup, state.algorithm.surrogate, step.actor, window, log_probs, mixture_ratio
     )
     limit = config.safe.ppo_divergence * (1.0 - step.weight) * share
-    actor, kept = limit_displacement(setup, step.actor, step.policy, reached, window.observation, limit)
+    actor, kept = limit_displacement(setup, step.actor, reached, held, limit)
 
     # Step 5: the critic, and the next state.
     next_state, metrics = end_epoch(
@@ -237,7 +249,7 @@ def make(setup: Setup) -> Algorithm:
       environment=environment,
       window=window,
       actor=actor,
-      algorithm=SafeState(surrogate=surrogate),
+      algorithm=SafeState(surrogate, memory),
       critic_rate=critic_linear_rate(config, state),
     )
     return next_state, metrics | ppo_metrics | kept | step.metrics

@@ -41,14 +41,14 @@ def natural_direction(
   num_iterations: int,
   num_probes: int,
 ) -> Direction:
-  """Solves `(F + damping diag F) d = J^T g` for `d`, the preconditioner being `diag F`.
+  """Solves `(F + damping diag F) d = g` for `d`, the preconditioner being `diag F`.
 
   `diag F` is estimated: for random signs `s`, `J^T D^(1/2) s` squared has it as its mean (Hutchinson).
 
   Args:
     outputs: maps parameters `[P]` to outputs `[S, B]`; differentiable in reverse.
     params: where, `[P]`.
-    gradient: of the objective by the outputs, `[S, B]`; its mean over the samples is the objective's.
+    gradient: of the objective by the parameters, `[P]`.
     fisher: the diagonal `D` of every sample, `[S, B]`, not negative.
     key: for the signs.
     damping: share of the diagonal that is added to it.
@@ -76,8 +76,6 @@ def natural_direction(
   def matrix(vector: jax.Array) -> jax.Array:
     return by_fisher(vector) + damping * preconditioner * vector
 
-  right = transposed(gradient) / num_samples
-
   def iterate(carry, _):
     solution, rest, search, length = carry
     image = matrix(search)
@@ -88,10 +86,10 @@ def natural_direction(
     search = conditioned + _ratio(new_length, length) * search
     return (solution, rest, search, new_length), None
 
-  first = right / preconditioner
-  length = jnp.sum(right * first)
+  first = gradient / preconditioner
+  length = jnp.sum(gradient * first)
   (solution, _, _, rest), _ = jax.lax.scan(
-    iterate, (jnp.zeros_like(right), right, first, length), None, length=num_iterations
+    iterate, (jnp.zeros_like(gradient), gradient, first, length), None, length=num_iterations
   )
   return Direction(solution, jnp.sum(solution * by_fisher(solution)), jnp.sqrt(_ratio(rest, length)))
 

@@ -12,7 +12,8 @@ from gippo_jax.config import Config, traced
 from gippo_jax.envs.linear_quadratic import LinearQuadratic
 from gippo_jax.errors import UserError
 from gippo_jax.learning import gaussian
-from gippo_jax.learning.policies import Gaussian, policy_of
+from gippo_jax.learning.held import divergence_at, hold, remember
+from gippo_jax.learning.policies import policy_of
 from gippo_jax.learning.rollout import collect_with_advantage_gradient
 from gippo_jax.learning.setup import make_setup
 from gippo_jax.programs.epochs import make_epochs
@@ -43,11 +44,20 @@ def case():
   return setup, state, window, gradient
 
 
+def held_of(case, window, memory=None):
+  """Where the policy is held; in the window alone without a memory."""
+  setup, state, *_ = case
+  return hold(setup, state, window, window.raw_observation[:, 16:] if memory is None else memory)
+
+
 def step_of(case, window=None, gradient=None, share=1.0):
   setup, state, own_window, own_gradient = case
-  step = jax.jit(
-    lambda window, gradient, share: natural_step(setup, state.actor, window, gradient, share, jax.random.key(2))
-  )
+
+  @jax.jit
+  def step(window, gradient, share):
+    held = held_of(case, window)
+    return natural_step(setup, state.actor, window, gradient, held, share, jax.random.key(2))
+
   return step(
     own_window if window is None else window, own_gradient if gradient is None else gradient, jnp.asarray(share)
   )
@@ -118,14 +128,43 @@ def test_no_gradient_at_all_is_no_step(case):
 
 def test_displacements_are_limited(case):
   setup, state, window, _ = case
-  policy = Gaussian(window.mean, window.log_std)
   far = jax.tree.map(lambda leaf: leaf + 0.5, state.actor)
-  kept, metrics = limit_displacement(setup, state.actor, policy, far, window.observation, jnp.asarray(1e-3))
+  held = held_of(case, window)
+  kept, metrics = limit_displacement(setup, state.actor, far, held, jnp.asarray(1e-3))
   assert 5e-4 < metrics["ppo_divergence"] <= 1e-3
   assert 0.0 < metrics["ppo_kept_share"] < 1.0
-  same, _ = limit_displacement(setup, state.actor, policy, far, window.observation, jnp.asarray(0.0))
+  same, _ = limit_displacement(setup, state.actor, far, held, jnp.asarray(0.0))
   np.testing.assert_array_equal(ravel_pytree(same)[0], ravel_pytree(state.actor)[0])
   assert not np.array_equal(ravel_pytree(kept)[0], ravel_pytree(state.actor)[0])
+
+
+def test_the_policy_is_held_at_what_is_remembered(case):
+  """Broken by leaving the memory out: nothing limits what the step does elsewhere."""
+  setup, state, window, gradient = case
+  elsewhere = 5.0 + window.raw_observation[:, 16:]
+  only_there = hold(setup, state, window.replace(observation=window.observation[:, :0]), elsewhere)
+
+  def step(held):
+    return natural_step(setup, state.actor, window, gradient, held, jnp.asarray(1.0), jax.random.key(2))
+
+  moved = [
+    float(divergence_at(setup, step(held).actor, only_there))
+    for held in (held_of(case, window, elsewhere), held_of(case, window))
+  ]
+  assert moved[0] <= 0.2  # half of the samples, whose mean with the others is at most 0.1
+  assert moved[1] > 2.0 * moved[0]
+
+
+def test_a_share_of_the_memory_is_renewed(case):
+  _, state, window, _ = case
+  memory = jnp.full_like(window.raw_observation[:, 16:], 7.0)
+  later = state.replace(epoch=jnp.asarray(3, jnp.int32))
+  first = remember(state, memory, window, jnp.asarray(0.25), jax.random.key(0))
+  np.testing.assert_array_equal(first, window.raw_observation[:, 16:])
+  renewed = np.any(np.asarray(remember(later, memory, window, jnp.asarray(0.25), jax.random.key(0))) != 7.0, axis=-1)
+  assert 0.1 < renewed.mean() < 0.4
+  spoiled = window.replace(raw_observation=window.raw_observation.at[2].set(jnp.nan))
+  assert np.all(np.isfinite(remember(later, memory, spoiled, jnp.asarray(1.0), jax.random.key(0))))
 
 
 def test_the_divergence_that_is_left():
