@@ -21,7 +21,7 @@ def test_a_grid_is_read():
 
 
 BAD_SPACES = {
-  "no such field": ({"alpha.nosuch": [1]}, False, "config.alpha.nosuch is no field; known: initial"),
+  "no such field": ({"alpha.nosuch": [1]}, False, "config.alpha.nosuch is no field; known: rule, initial"),
   "no such group": ({"nosuch.rate": [1]}, False, "config.nosuch is no field; known: algorithm"),
   "a group": ({"alpha": [1]}, False, "config.alpha: a group is not allowed"),
   "the host's": ({"num_seeds": [1, 2]}, False, "config.num_seeds: not allowed in a sweep; allowed: --config.num_seeds"),
