@@ -17,6 +17,7 @@ from gippo_jax.learning.optimization import (
   Attempt,
   Optimizer,
   RetryConfig,
+  linear_rate,
   lowered_rate,
   make_optimizer,
   minimize_with_retry,
@@ -38,7 +39,9 @@ class PPOConfig(struct.PyTreeNode):
 
   learning_rate: Real = real(1e-4, "Adam rate; of the first minibatch with rate_schedule=adaptive_kl", minimum=0)
   rate_schedule: str = choice(
-    "constant", ("constant", "adaptive_kl"), "whether the rate follows the divergence of the policy's steps"
+    "constant",
+    ("constant", "linear", "adaptive_kl"),
+    "whether the rate falls to 0 at the end of the training, or follows the divergence of the policy's steps",
   )
   kl_threshold: Real = real(
     0.008, "adaptive_kl: the rate falls by 1.5 above twice this divergence, and rises by 1.5 below half of it", above=0
@@ -111,6 +114,7 @@ def adapted_rate(rate: jax.Array, divergence: jax.Array, threshold: jax.Array) -
 def minimize_surrogate(
   setup: Setup,
   state: SurrogateState,
+  epoch: jax.Array,
   actor: PyTree,
   window: Window,
   sampling: PyTree,
@@ -121,6 +125,7 @@ def minimize_surrogate(
   Args:
     setup: environments, networks, hyper-parameters.
     state: optimiser state and base rate.
+    epoch: number of epochs before this one.
     actor: parameters to start from.
     window: the epoch's experience.
     sampling: pytree of arrays `[T, N]` that describe the sampling densities.
@@ -168,9 +173,10 @@ def minimize_surrogate(
     pass_losses = jnp.mean(losses, axis=1)
     return Attempt(flat, moments, pass_losses[0], pass_losses[-1], summarize(info), rate)
 
-  result = minimize_with_retry(
-    run, actor, state.moments, state.rate, config.retry, compound=config.ppo.compound_retries
-  )
+  rate = state.rate
+  if config.ppo.rate_schedule == "linear":
+    rate = linear_rate(state.rate, 0.0, epoch, config.num_epochs)
+  result = minimize_with_retry(run, actor, state.moments, rate, config.retry, compound=config.ppo.compound_retries)
   rate = lowered_rate(state.rate, result.succeeded, config.retry, config.ppo.min_learning_rate)
   if adaptive:
     rate = jnp.where(result.succeeded, result.rate, rate)

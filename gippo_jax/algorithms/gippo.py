@@ -187,6 +187,7 @@ def _make_paper(setup: Setup) -> Algorithm:
     actor, surrogate, ppo_metrics = minimize_surrogate(
       setup,
       own.surrogate,
+      state.epoch,
       alpha_step.params,
       window,
       (old_log_prob, alpha_log_prob),

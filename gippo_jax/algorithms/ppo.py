@@ -29,7 +29,7 @@ def make(setup: Setup) -> Algorithm:
     environment, window = collect(setup, state, draws.noise)
     old_log_prob = gaussian.log_prob(window.mean, window.log_std, window.action)
     actor, surrogate, ppo_metrics = minimize_surrogate(
-      setup, state.algorithm, state.actor, window, old_log_prob, _ratio
+      setup, state.algorithm, state.epoch, state.actor, window, old_log_prob, _ratio
     )
     next_state, metrics = end_epoch(
       setup,

@@ -236,7 +236,7 @@ def make(setup: Setup) -> Algorithm:
       gaussian.log_prob(*step.policy, window.action),
     )
     reached, surrogate, ppo_metrics = minimize_surrogate(
-      setup, state.algorithm.surrogate, step.actor, window, log_probs, mixture_ratio
+      setup, state.algorithm.surrogate, state.epoch, step.actor, window, log_probs, mixture_ratio
     )
     limit = config.safe.ppo_divergence * (1.0 - step.weight) * share
     actor, kept = limit_displacement(setup, step.actor, reached, held, limit)

@@ -39,17 +39,37 @@ def test_the_rate_moves_by_half_within_its_limits(divergence, rate, expected):
   np.testing.assert_allclose(adapted_rate(jnp.asarray(rate), jnp.asarray(divergence), 0.008), expected, rtol=1e-12)
 
 
-@pytest.fixture(scope="module")
-def epoch():
-  """One epoch of PPO: three passes over two minibatches. The rate it ends with, by threshold."""
-  config = Config(
+def _config(**ppo):
+  return Config(
     algorithm="ppo",
     num_envs=4,
     horizon=4,
+    num_epochs=4,
     actor={"units": (8,)},
     critic={"units": (8,), "num_iterations": 1},
-    ppo={"minibatch_size": 8, "num_passes": 3, "learning_rate": 3e-4, "rate_schedule": "adaptive_kl"},
+    ppo={"minibatch_size": 8, "num_passes": 3} | ppo,
   )
+
+
+def _epoch_three(**ppo):
+  config = _config(**ppo)
+  algorithm = make_epochs(envs.make("point_mass"), config)
+  state = algorithm.init(jax.random.key(0), traced(config)).replace(epoch=jnp.asarray(2, jnp.int32))
+  return jax.jit(algorithm.update)(state, traced(config))[0].actor
+
+
+def test_a_linear_rate_falls_to_zero_with_the_training():
+  """The third epoch of four runs at a quarter of the rate."""
+  annealed = _epoch_three(learning_rate=4e-3, rate_schedule="linear")
+  constant = _epoch_three(learning_rate=1e-3)
+  for one, other in zip(jax.tree.leaves(annealed), jax.tree.leaves(constant), strict=True):
+    np.testing.assert_array_equal(one, other)
+
+
+@pytest.fixture(scope="module")
+def epoch():
+  """One epoch of PPO: three passes over two minibatches. The rate it ends with, by threshold."""
+  config = _config(learning_rate=3e-4, rate_schedule="adaptive_kl")
   algorithm = make_epochs(envs.make("point_mass"), config)
   state = algorithm.init(jax.random.key(0), traced(config))
   update = jax.jit(algorithm.update)
