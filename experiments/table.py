@@ -43,6 +43,9 @@ _PROBLEMS = flags.DEFINE_list("problems", None, "Problems; all of the preset by 
 _SEEDS = flags.DEFINE_integer("seeds", None, "Number of seeds; the preset's by default.", lower_bound=1)
 _OUT = flags.DEFINE_string("out", None, "Folder for the runs and the table. Default: runs/table_FAMILY.")
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Remove what --out holds of another setup.")
+_KEEP = flags.DEFINE_string(
+  "keep", None, "A table.json of the same family and budget, whose cells stand where --out has none."
+)
 _DOCS = flags.DEFINE_string("docs", None, "Documentation folder whose table, and README's, are renewed.")
 
 
@@ -131,9 +134,42 @@ def collect(family: Family, pairs: Sequence[Pair]) -> Results:
   for pair in pairs:
     summary = pair.workdir.finished_summary(pair.experiment.config.num_epochs)
     if summary:
-      cell = cell_of(summary, family.problems[pair.problem].paper.get(pair.algorithm))
+      made = datetime.date.fromtimestamp(pair.workdir.summary.stat().st_mtime)
+      cell = cell_of(summary, family.problems[pair.problem].paper.get(pair.algorithm), str(made))
       results.setdefault(pair.problem, {})[pair.algorithm] = cell
   return results
+
+
+def add_kept(results: Results, kept: Results, pairs: Sequence[Pair]) -> Results:
+  """The results, and cells of an earlier table where there are none and the budget was the same."""
+  added: Results = {}
+  for pair in pairs:
+    cell = results.get(pair.problem, {}).get(pair.algorithm)
+    if cell is None:
+      cell = kept.get(pair.problem, {}).get(pair.algorithm)
+      budget = (pair.experiment.config.num_epochs, pair.experiment.run.num_seeds)
+      if cell is None or (cell["epochs"], len(cell["best_returns"])) != budget:
+        continue
+    added.setdefault(pair.problem, {})[pair.algorithm] = cell
+  return added
+
+
+def kept_results(family_name: str) -> Results:
+  """The cells of --keep.
+
+  Raises:
+    UserError: when it is no table of the family.
+  """
+  if _KEEP.value is None:
+    return {}
+  path = pathlib.Path(_KEEP.value)
+  try:
+    table = json.loads(path.read_text())
+    if table["family"] == family_name:
+      return table["results"]
+  except (OSError, ValueError, KeyError, TypeError):
+    pass
+  raise UserError(f"--keep: {path} is not allowed; allowed: a table.json of the family {family_name!r}")
 
 
 def write(family_name: str, results: Results, caption: str, out: pathlib.Path) -> None:
@@ -179,15 +215,17 @@ def main(arguments: Sequence[str]) -> int:
   algorithms = _chosen(_ALGORITHMS.value, list(family.algorithms), "algorithms")
   out = pathlib.Path(_OUT.value or f"runs/table_{family_name}")
 
+  kept = kept_results(family_name)
   every = list(pairs_of(family, preset, _SEEDS.value, out))
   with locked(out, "--out"):
-    return _make(family_name, preset_name, every, problems, algorithms, out)
+    return _make(family_name, preset_name, every, kept, problems, algorithms, out)
 
 
 def _make(
   family_name: str,
   preset_name: str,
   every: list[Pair],
+  kept: Results,
   problems: list[str],
   algorithms: list[str],
   out: pathlib.Path,
@@ -209,12 +247,12 @@ def _make(
         f"{cell['seconds']:.0f} s"
       )
 
-  results = collect(family, every)
+  results = add_kept(collect(family, every), kept, every)
   caption = (
     f"Mean of the best returns of {_counts(results, lambda cell: len(cell['best_returns']))} seeds with its 95 % "
     f"bootstrap interval, inter-quartile mean (IQM), and the paper's number; "
     f"{_counts(results, lambda cell: cell['epochs'])} epochs; the best mean of a row in bold. Made on "
-    f"{datetime.date.today()} by `python -m experiments.table {family_name} --preset={preset_name}`."
+    f"{_days(results)} by `python -m experiments.table {family_name} --preset={preset_name}`."
   )
   write(family_name, results, caption, out)
   screen.print(table_text.terminal(family, results))
@@ -230,6 +268,11 @@ def _counts(results: Results, count_of: Callable[[Cell], int]) -> str:
   if len({tuple(counts) for counts in by_problem.values()}) <= 1:
     return " or ".join(str(count) for counts in list(by_problem.values())[:1] for count in counts)
   return ", ".join(f"{' or '.join(map(str, counts))} ({problem})" for problem, counts in by_problem.items())
+
+
+def _days(results: Results) -> str:
+  days = sorted({cell["made"] for cells in results.values() for cell in cells.values()})
+  return days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
 
 
 def _chosen(names: list[str] | None, known: list[str], flag: str) -> list[str]:

@@ -26,7 +26,8 @@ class Variant(NamedTuple):
   changes: tuple[tuple[str, Any], ...]
 
 
-VARIANTS = {"gippo_safe": Variant("GI-PPO, safe", "gippo", (("alpha.rule", "safe"),))}
+# Values are normalised, so that the unit of the rewards does not matter.
+VARIANTS = {"gippo_safe": Variant("GI-PPO, safe", "gippo", (("alpha.rule", "safe"), ("normalize_values", True)))}
 
 
 def columns() -> list[str]:
@@ -90,7 +91,6 @@ class Family(NamedTuple):
     get_config: maps a problem's argument and an algorithm to the configuration.
     presets: by name; `paper` is the paper's budget.
     minimises: whether returns are minus a distance that is to become 0, to be compared by ratios.
-    shows_last: whether the table holds what the best and the last policy do by their mean actions.
   """
 
   problems: dict[str, Problem]
@@ -98,7 +98,6 @@ class Family(NamedTuple):
   get_config: Callable[[str, str], ConfigDict]
   presets: dict[str, Preset]
   minimises: bool
-  shows_last: bool = False
 
   def config_of(self, problem: str, column: str) -> ConfigDict:
     """The configuration of a problem for a column, an algorithm or a variant."""
@@ -209,6 +208,5 @@ FAMILIES = {
     _physics_config,
     _PHYSICS_PRESETS,
     minimises=False,
-    shows_last=True,
   ),
 }

@@ -16,7 +16,14 @@ Cell = Plain
 Results = dict[str, dict[str, Cell]]
 
 
-def cell_of(summary: Summary, paper: float | None) -> Cell:
+# What an algorithm is judged by: a field of its cells, and its words.
+SCORES = {"best_returns": "the best returns", "evaluation_returns": "the last policy's mean action"}
+
+# Of them the better one is what a variant has to reach.
+RIVALS = ("rp", "shac", "ppo")
+
+
+def cell_of(summary: Summary, paper: float | None, made: str = "") -> Cell:
   """One (problem, algorithm) pair.
 
   A seed that diverged, or never had a finite score, is listed in `diverged` and left out of every mean.
@@ -24,6 +31,7 @@ def cell_of(summary: Summary, paper: float | None) -> Cell:
   Args:
     summary: of the pair's run, as written to `summary.json`.
     paper: the paper's mean of the best returns.
+    made: day of the run, as `2026-01-31`.
 
   Returns:
     Per-seed best and final returns, evaluations of the last and the best policy; mean, inter-quartile mean and 95 %
@@ -49,12 +57,13 @@ def cell_of(summary: Summary, paper: float | None) -> Cell:
     "epochs": summary["epochs"],
     "status": summary["status"],
     "diverged": [seed for seed, is_lost in zip(summary["seeds"], lost, strict=True) if is_lost],
+    "made": made,
   }
 
 
-def scores_of(cell: Cell) -> np.ndarray:
-  """Best returns of the seeds that count."""
-  return np.asarray([best for best in cell["best_returns"] if best is not None and np.isfinite(best)], float)
+def scores_of(cell: Cell, score: str = "best_returns") -> np.ndarray:
+  """Best returns, or another score, of the seeds that count."""
+  return np.asarray([each for each in cell[score] if each is not None and np.isfinite(each)], float)
 
 
 def winner_of(cells: dict[str, Cell], field: str = "mean") -> str | None:
@@ -107,6 +116,34 @@ def improvements(results: Results, algorithm: str = "gippo") -> dict[str, Plain]
         "problems": len(rows),
       }
   return compared
+
+
+def standings(results: Results, column: str, score: str) -> dict[str, list[str]]:
+  """Where a column stands beside the better of RP or SHAC and PPO, by the mean of a score.
+
+  Args:
+    results: of a table.
+    column: algorithm or variant.
+    score: one of `SCORES`.
+
+  Returns:
+    The problems where it is `ahead` or `behind`, the 95 % intervals of the two means apart, and where it is `level`.
+  """
+  found: dict[str, list[str]] = {"ahead": [], "level": [], "behind": []}
+  for problem, cells in results.items():
+    ours = scores_of(cells[column], score) if column in cells else np.zeros(0)
+    rivals = [scores_of(cells[name], score) for name in RIVALS if name in cells]
+    rivals = [scores for scores in rivals if scores.size]
+    if not ours.size or not rivals:
+      continue
+    theirs = max(rivals, key=np.mean)
+    intervals = bootstrap_interval(ours), bootstrap_interval(theirs)
+    if intervals[0] is None or intervals[1] is None or intervals[0].overlaps(intervals[1]):
+      verdict = "level"
+    else:
+      verdict = "ahead" if ours.mean() > theirs.mean() else "behind"
+    found[verdict].append(problem)
+  return found
 
 
 def _both(cell: Cell) -> bool:

@@ -5,8 +5,17 @@ from typing import Any
 
 from rich.table import Table
 
-from gippo_jax.experiments.tables.problems import Family, in_order, label_of
-from gippo_jax.experiments.tables.results import Cell, Results, compare_with_paper, improvements, winner_of
+from gippo_jax.experiments.tables.problems import VARIANTS, Family, in_order, label_of
+from gippo_jax.experiments.tables.results import (
+  RIVALS,
+  SCORES,
+  Cell,
+  Results,
+  compare_with_paper,
+  improvements,
+  standings,
+  winner_of,
+)
 
 CSV_COLUMNS = ("mean", "iqm", "low", "high", "paper", "seconds", "status", "diverged")
 
@@ -25,7 +34,7 @@ def markdown(family: Family, results: Results) -> str:
   lines = [_row(["problem", *(label_of(name) for name in algorithms)]), _row(["---"] * (len(algorithms) + 1))]
   for problem, cells in results.items():
     winner = winner_of(cells)
-    texts = [_markdown_cell(cells.get(name), name == winner, family.shows_last) for name in algorithms]
+    texts = [_markdown_cell(cells.get(name), name == winner) for name in algorithms]
     lines.append(_row([family.problems[problem].label, *texts]))
   return "\n".join([*lines, "", *_verdicts(family, results)]) + "\n"
 
@@ -95,17 +104,35 @@ def _verdicts(family: Family, results: Results) -> Iterator[str]:
   ]
   if family.minimises:
     yield f"- More than 3 times the paper's distance from the optimum: {', '.join(far) if far else 'no cell'}."
-  compared = improvements(results)
-  if compared:
+  for column in ("gippo", *VARIANTS):
+    compared = improvements(results, column)
+    if not compared:
+      continue
     texts = [
       f"{label_of(name)} {entry['probability']:.2f}"
       + (f" ({entry['interval'][0]:.2f} to {entry['interval'][1]:.2f})" if entry["interval"] else "")
       for name, entry in ((name, compared[name]) for name in in_order(compared))
     ]
     yield (
-      "- Probability that a run of GI-PPO beats a run of the other algorithm, mean over the problems (95 % stratified "
-      f"bootstrap interval): {', '.join(texts)}."
+      f"- Probability that a run of {label_of(column)} beats a run of the other algorithm, mean over the problems "
+      f"(95 % stratified bootstrap interval): {', '.join(texts)}."
     )
+    if column in VARIANTS:
+      yield from _standings(family, results, column)
+
+
+def _standings(family: Family, results: Results, column: str) -> Iterator[str]:
+  present = {name for cells in results.values() for name in cells}
+  rivals = " and ".join(label_of(name) for name in RIVALS if name in present)
+  for score, words in SCORES.items():
+    found = standings(results, column, score)
+    texts = [
+      f"{verdict} {', '.join(family.problems[problem].label for problem in problems)}"
+      for verdict, problems in found.items()
+      if problems
+    ]
+    if texts:
+      yield f"- {label_of(column)} beside the better of {rivals}, by {words}: {'; '.join(texts)}."
 
 
 def _algorithms(results: Results) -> list[str]:
@@ -113,14 +140,13 @@ def _algorithms(results: Results) -> list[str]:
   return in_order(present)
 
 
-def _markdown_cell(cell: Cell | None, is_winner: bool, shows_last: bool) -> str:
+def _markdown_cell(cell: Cell | None, is_winner: bool) -> str:
   if cell is None:
     return "-"
   mean = _emphasised(number(cell["mean"]), is_winner)
   lines = [f"{mean} {_interval(cell)}", f"IQM {number(cell['iqm'])}"]
-  if shows_last:
-    best, last = (_mean(cell[name]) for name in ("best_evaluation_returns", "evaluation_returns"))
-    lines.append(f"best policy {number(best)}, last {number(last)}")
+  best, last = (_mean(cell.get(name, [])) for name in ("best_evaluation_returns", "evaluation_returns"))
+  lines.append(f"best policy {number(best)}, last {number(last)}" if best is not None else f"last {number(last)}")
   lines.append(f"paper {number(cell['paper'])}{_lost(cell, '<br>')}")
   return "<br>".join(lines)
 

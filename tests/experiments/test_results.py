@@ -8,7 +8,7 @@ from gippo_jax.errors import UserError
 from gippo_jax.experiments.tables import text as table_text
 from gippo_jax.experiments.tables.documents import replace_block
 from gippo_jax.experiments.tables.problems import FAMILIES
-from gippo_jax.experiments.tables.results import cell_of, compare_with_paper, improvements, winner_of
+from gippo_jax.experiments.tables.results import cell_of, compare_with_paper, improvements, standings, winner_of
 
 FAMILY = FAMILIES["functions"]
 
@@ -76,6 +76,33 @@ def test_the_comparison_with_the_paper():
   assert "best here LR, in the paper GI-PPO; their intervals do not overlap" in text
   assert "De Jong-1 GI-PPO (18 times)" in text
   assert improvements(results)["lr"]["probability"] == pytest.approx((0.0 + 4.0 / 9.0) / 2.0, abs=0.06)
+
+
+def test_a_variant_stands_beside_the_better_rival():
+  """Level where the intervals overlap; the better of the rivals counts, and what is no rival does not."""
+
+  def cells(ours, lost_at_the_end=False):
+    own = summary_of(ours)
+    if lost_at_the_end:
+      own["evaluation_return"] = [-9.0] * len(ours)
+    return {
+      "lr": cell_of(summary_of([-0.01, -0.01, -0.01]), -1.0),
+      "rp": cell_of(summary_of([-1.0, -1.1, -1.2]), -1.0),
+      "ppo": cell_of(summary_of([-5.0, -5.1, -5.2]), -1.0),
+      "gippo_safe": cell_of(own, None),
+    }
+
+  results = {
+    "dejong1": cells([-0.5, -0.6, -0.7], lost_at_the_end=True),
+    "dejong64": cells([-1.0, -1.1, -1.3]),
+    "ackley1": cells([-2.0, -2.1, -2.2]),
+  }
+  found = standings(results, "gippo_safe", "best_returns")
+  assert found == {"ahead": ["dejong1"], "level": ["dejong64"], "behind": ["ackley1"]}
+  assert standings(results, "gippo_safe", "evaluation_returns")["behind"] == ["dejong1", "ackley1"]
+  text = table_text.markdown(FAMILY, results)
+  assert "GI-PPO, safe beside the better of RP and PPO, by the best returns: ahead De Jong-1; level De Jong-64" in text
+  assert "- Probability that a run of GI-PPO, safe beats" in text
 
 
 def test_the_short_table_marks_the_winner():

@@ -53,6 +53,27 @@ def test_finished_pairs_are_not_run_again(run, table):
   assert list(json.loads((out / "table.json").read_text())["results"]["dejong1"]) == ["rp", "gippo"]
 
 
+def test_an_earlier_table_fills_what_the_folder_lacks(run, table, tmp_path):
+  """Cells of another budget are left out; the folder's own win."""
+  out, arguments, _ = table
+  earlier = json.loads((out / "table.json").read_text())
+  cells = earlier["results"]["dejong1"]
+  cells["rp"] |= {"mean": -77.0}
+  cells["ppo"] = cells["rp"] | {"made": "2025-01-31"}
+  cells["lr"] = cells["rp"] | {"epochs": 3}
+  file = tmp_path / "earlier.json"
+  file.write_text(json.dumps(earlier))
+  command = ("functions", "--problems=dejong1", "--algorithms=rp", *arguments[3:], f"--keep={file}")
+  assert run("experiments.table", *command).returncode == 0
+  made = json.loads((out / "table.json").read_text())
+  assert list(made["results"]["dejong1"]) == ["rp", "ppo", "gippo"]
+  assert made["results"]["dejong1"]["rp"]["mean"] != -77.0
+  assert made["results"]["dejong1"]["ppo"]["mean"] == -77.0
+  assert "Made on 2025-01-31 to 2" in made["caption"]
+  (out / "table.json").unlink()  # without the rows that were kept
+  assert run("experiments.table", *command[:-1]).returncode == 0
+
+
 def test_another_setup_is_refused_unless_overwritten(run, table, tmp_path):
   out, arguments, _ = table
   before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
@@ -97,6 +118,8 @@ def test_the_figures_of_a_table(run, table):
     (("experiments.table", "functions", "--problems=mars"), "allowed: dejong1, dejong64, ackley1, ackley64"),
     (("experiments.table", "functions", "--algorithms=sarsa"), "allowed: lr, rp, ppo, lrp, gippo"),
     (("experiments.table", "functions", "--preset=huge"), "allowed: quick, paper"),
+    (("experiments.table", "functions", "--keep=nosuch.json"), "allowed: a table.json of the family 'functions'"),
+    (("experiments.table", "functions", "--keep=docs/table_traffic.json"), "allowed: a table.json of the family"),
     (("experiments.table", "chess"), "'chess' is no family of problems; allowed: functions, traffic"),
     (("experiments.figures", "chess"), "'chess' is no family of problems; allowed: functions, traffic"),
     (("experiments.figures", "functions", "--runs=/nowhere"), "/nowhere holds no runs of functions"),
