@@ -10,14 +10,9 @@ CONFIG = ROOT / "experiments" / "configs" / "functions.py"
 SMALL = ("--config.actor.units=(8,)", "--config.critic.units=(8,)", "--config.critic.num_iterations=2")
 
 
-def environment_of(cache, **variables):
-  """Environment variables of a command that runs the package as it lies here.
-
-  Args:
-    cache: Folder of the compiled programs.
-    **variables: Further variables.
-  """
-  return {**os.environ, "XDG_CACHE_HOME": str(cache), "PYTHONPATH": str(ROOT), **variables}
+def environment_of(**variables):
+  """Environment variables of a command that runs the package as it lies here, with further ones."""
+  return {**os.environ, "PYTHONPATH": str(ROOT), **variables}
 
 
 def command(module, *arguments):

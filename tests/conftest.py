@@ -1,6 +1,7 @@
 """Strict arithmetic for the whole suite: 64-bit floats, no silent promotion of dtype or rank; two host devices."""
 
 import os
+import tempfile
 
 import hypothesis
 import jax
@@ -10,7 +11,7 @@ from jaxtyping import install_import_hook
 from tests.commands import command, environment_of, execute
 
 # The shapes at the doors of the mathematics are checked in every call that a test makes.
-DOORS = ["advantages", "gaussian", "gradient_health", "mixers", "output_gradients"]
+DOORS = ["advantages", "agreement", "gaussian", "gradient_health", "mixers", "output_gradients"]
 install_import_hook([f"gippo_jax.learning.{door}" for door in DOORS], "beartype.beartype")
 
 jax.config.update("jax_enable_x64", True)
@@ -20,7 +21,14 @@ jax.config.update("jax_num_cpu_devices", 2)
 
 
 def pytest_configure(config):
-  """Quick compilation where nothing runs as long as it compiles: in all tests but the slow ones, which train."""
+  """One cache of compiled programs for the commands of all tests, whichever worker runs them.
+
+  And quick compilation where nothing runs as long as it compiles: in all tests but the slow ones, which train.
+  """
+  if not hasattr(config, "workerinput"):  # the workers inherit it
+    folder = tempfile.TemporaryDirectory(prefix="gippo_jax_tests_", ignore_cleanup_errors=True)
+    config.add_cleanup(folder.cleanup)
+    os.environ["XDG_CACHE_HOME"] = folder.name
   if config.getoption("markexpr") == "not slow":
     os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
@@ -31,9 +39,9 @@ hypothesis.settings.load_profile("repeatable")
 
 
 @pytest.fixture(scope="session")
-def environment(tmp_path_factory):
-  """Environment variables of commands, with one cache of compiled programs for all tests."""
-  return environment_of(tmp_path_factory.mktemp("cache"))
+def environment():
+  """Environment variables of commands."""
+  return environment_of()
 
 
 @pytest.fixture(scope="session")

@@ -30,7 +30,7 @@ def test_the_examples_are_the_files_that_the_tests_run(document, files):
 def test_the_python_examples_run(index, tmp_path):
   shutil.copytree(PACKAGE, tmp_path / "my_package")
   code = blocks("python.md", "python")[index].replace("num_epochs=200", "num_epochs=4")
-  variables = environment_of(tmp_path / "cache")
+  variables = environment_of()
   process = subprocess.run(
     [sys.executable, "-c", code], env=variables, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
   )

@@ -4,10 +4,10 @@ One epoch, as `update` below runs it; derivation and guarantees are in docs/safe
 
   1. Roll out `pi_old` and differentiate each advantage by its action (Eq. 1 to 3), long derivatives clipped.
   2. Two estimates of the gradient by the policy's outputs, reparameterised and by likelihood ratio, mixed step by step
-     and output by output by inverse variance.
+     and output by output by inverse variance, the first one unless the second has contradicted it in past epochs.
   3. The natural direction of the mixture, and a step of a given divergence along it: `pi_alpha`.
   4. PPO from `pi_alpha` on the mixture of `pi_old` and `pi_alpha` (Eq. 10 and 11), its displacement limited by a
-     divergence that falls with the weight of the reparameterised estimate.
+     divergence of its own: whatever the environment's gradients are worth, PPO goes on.
   5. Fit the critic (Eq. 12).
 """
 
@@ -26,9 +26,10 @@ from gippo_jax.envs.base import PyTree
 from gippo_jax.errors import UserError
 from gippo_jax.fields import Real, integer, real, switch
 from gippo_jax.learning import gaussian
+from gippo_jax.learning.agreement import Agreement, init_agreement, measure, trust_of
 from gippo_jax.learning.gradient_health import drop_nonfinite
 from gippo_jax.learning.held import Held, divergence_at, hold, init_memory, remember
-from gippo_jax.learning.natural import natural_direction
+from gippo_jax.learning.natural import natural_direction, products
 from gippo_jax.learning.output_gradients import clip_at_medians, likelihood_ratio, mix_by_step, reparameterized
 from gippo_jax.learning.policies import Gaussian
 from gippo_jax.learning.rollout import Window, collect_with_advantage_gradient
@@ -51,9 +52,11 @@ class SafeConfig(struct.PyTreeNode):
   damping: Real = real(0.01, "share of the Fisher matrix's diagonal that is added to it", minimum=0)
   num_iterations: int = integer(10, "of conjugate gradients")
   num_probes: int = integer(8, "random signs that estimate the Fisher matrix's diagonal")
-  ppo_divergence: Real = real(
-    0.02, "divergence of the first epoch's PPO where the gradients of the environment have no weight", minimum=0
+  ppo_divergence: Real = real(0.02, "divergence of the first epoch's PPO", minimum=0)
+  trust_deviations: Real = real(
+    3.0, "disagreement of the two estimates that counts as noise, in its standard deviations", minimum=0
   )
+  trust_decay: Real = real(0.98, "weight in it of an epoch relative to the next one", minimum=0, below=1)
   memory_renewal: Real = real(
     0.125,
     "share of the past observations, at which the policy is held too, that an epoch replaces",
@@ -82,10 +85,12 @@ class SafeState(struct.PyTreeNode):
   Attributes:
     surrogate: optimiser state and base rate of PPO.
     memory: raw observations of past windows, `[T, N // 2, O]`.
+    agreement: of the two estimates.
   """
 
   surrogate: SurrogateState
   memory: jax.Array
+  agreement: Agreement
 
 
 class NaturalStep(NamedTuple):
@@ -94,13 +99,13 @@ class NaturalStep(NamedTuple):
   Attributes:
     actor: parameters of `pi_alpha`.
     policy: it, at the window's observations, `[T, N, A]` each.
-    weight: of the reparameterised estimate, mean over steps and outputs.
+    agreement: of the two estimates, with this epoch.
     metrics: what the step was like.
   """
 
   actor: PyTree
   policy: Gaussian
-  weight: jax.Array
+  agreement: Agreement
   metrics: Metrics
 
 
@@ -110,16 +115,33 @@ def remaining_share(config: Config, epoch: jax.Array) -> jax.Array:
   return jnp.maximum(1.0 - done, 0.0) ** 2 if config.safe.anneal else jnp.ones_like(done)
 
 
-def mixed_gradient(config: Config, window: Window, gradient: jax.Array) -> tuple[jax.Array, jax.Array, Metrics]:
+class Mixture(NamedTuple):
   """The policy gradient by the outputs `(mu / sigma_old, log sigma)`, in units of the advantage's deviation.
+
+  Attributes:
+    samples: of the gradient, `[T, N, 2 A]`.
+    weight: of the reparameterised estimate, `[T, 2 A]`.
+    agreement: of the two estimates.
+    metrics: how they were mixed.
+  """
+
+  samples: jax.Array
+  weight: jax.Array
+  agreement: Agreement
+  metrics: Metrics
+
+
+def mixed_gradient(
+  config: Config, window: Window, gradient: jax.Array, agreement: Agreement, along: jax.Array
+) -> Mixture:
+  """Mixes the two estimates.
 
   Args:
     config: hyper-parameters.
     window: the epoch's experience, under `pi_old`.
     gradient: `G_t = dA_t / da_t`, `[T, N, A]`.
-
-  Returns:
-    Its samples, `[T, N, 2 A]`; the weight of the reparameterised estimate, `[T, 2 A]`; and metrics.
+    agreement: of the two estimates in the epochs before.
+    along: change of the outputs along the direction of `agreement`, `[T, N, 2 A]`.
   """
   usable = jnp.all(jnp.isfinite(gradient), axis=-1)
   gradient, metrics = drop_nonfinite(gradient)
@@ -129,12 +151,27 @@ def mixed_gradient(config: Config, window: Window, gradient: jax.Array) -> tuple
   scale = jnp.where(deviation > 0.0, 1.0 / jnp.where(deviation > 0.0, deviation, 1.0), 0.0)
   first = reparameterized(gradient * scale, window.log_std, window.noise)
   second = likelihood_ratio(window.advantage * scale, window.noise)
-  mixed, weight = mix_by_step(first, second, usable)
-  return mixed, weight, metrics | {"alpha_clipped_samples": clipped}
+  agreement = measure(agreement, along, first, second, usable, config.safe.trust_decay)
+  trust = trust_of(agreement, config.safe.trust_deviations)
+  mixed, weight = mix_by_step(first, second, usable, trust.factor)
+  metrics |= {
+    "alpha_clipped_samples": clipped,
+    "alpha_reparameterized_weight": jnp.mean(weight),
+    "alpha_trust": trust.factor,
+    "alpha_agreement": trust.deviations,
+  }
+  return Mixture(mixed, weight, agreement, metrics)
 
 
 def natural_step(
-  setup: Setup, actor: PyTree, window: Window, gradient: jax.Array, held: Held, share: jax.Array, key: jax.Array
+  setup: Setup,
+  actor: PyTree,
+  window: Window,
+  gradient: jax.Array,
+  agreement: Agreement,
+  held: Held,
+  share: jax.Array,
+  key: jax.Array,
 ) -> NaturalStep:
   """`pi_alpha`: a step of a given divergence from `pi_old` along the natural direction of the mixed gradient.
 
@@ -143,12 +180,12 @@ def natural_step(
     actor: parameters of `pi_old`.
     window: the epoch's experience, of which the gradient is made.
     gradient: `G_t`, `[T, N, A]`.
+    agreement: of the two estimates in the epochs before.
     held: where the divergence is measured, and what the Fisher matrix is made of.
     share: of the divergence that is left.
     key: for the direction's probes.
   """
   networks, safe = setup.networks, setup.config.safe
-  mixed, weight, metrics = mixed_gradient(setup.config, window, gradient)
   flat, unravel = ravel_pytree(actor)
 
   def outputs(params, obs, log_std):
@@ -156,10 +193,14 @@ def natural_step(
     return jnp.concatenate([mean * jnp.exp(-log_std), new_log_std], axis=-1)
 
   # Time and environment as one axis: products of matrices are faster than of stacks of them.
-  samples = (window.observation, window.log_std, mixed)
-  obs, log_std, mixed = spread(tuple(x.reshape(-1, x.shape[-1]) for x in samples), axis=0)
-  _, pull = jax.vjp(lambda params: outputs(params, obs, log_std), flat)
-  by_params = pull(mixed)[0] / mixed.shape[0]
+  samples = (window.observation, window.log_std)
+  obs, log_std = spread(tuple(x.reshape(-1, x.shape[-1]) for x in samples), axis=0)
+  product, transposed = products(lambda params: outputs(params, obs, log_std), flat)
+  along = product(agreement.direction).reshape(*window.observation.shape[:2], -1)
+  mixture = mixed_gradient(setup.config, window, gradient, agreement, along)
+  metrics = mixture.metrics
+  mixed = spread(mixture.samples.reshape(obs.shape[0], -1), axis=0)
+  by_params = transposed(mixed) / mixed.shape[0]
 
   weights = jnp.full_like(held.policy.mean, 2.0 * safe.log_std_weight)
   fisher = jnp.concatenate([jnp.ones_like(weights), weights], axis=-1)
@@ -180,16 +221,14 @@ def natural_step(
   shortened = shorten(divergence, limit)
   moved = unravel(flat + shortened.scale * step)
   policy = Gaussian(*apply_by_environment(lambda x: networks.policy(moved, x), window.observation, axis=1))
-  mean_weight = jnp.mean(weight)
   metrics |= {
-    "alpha_reparameterized_weight": mean_weight,
     "alpha_divergence": shortened.divergence,
     "alpha_attempts": shortened.attempts,
     "alpha_residual": found.residual,
     "alpha_kept_share": shortened.scale,
     "alpha_skipped_share": 1.0 - jnp.isfinite(found.curvature).astype(limit.dtype),
   }
-  return NaturalStep(moved, policy, mean_weight, metrics)
+  return NaturalStep(moved, policy, mixture.agreement, metrics)
 
 
 def limit_displacement(
@@ -217,7 +256,10 @@ def make(setup: Setup) -> Algorithm:
   config = setup.config
 
   def init(key):
-    return init_state(setup, key, lambda actor: SafeState(init_surrogate(config, actor), init_memory(setup)))
+    def init_own(actor):
+      return SafeState(init_surrogate(config, actor), init_memory(setup), init_agreement(ravel_pytree(actor)[0]))
+
+    return init_state(setup, key, init_own)
 
   def update(state, draws=None):
     key, draws = begin_epoch(setup, state, draws)
@@ -228,7 +270,8 @@ def make(setup: Setup) -> Algorithm:
     probe_key, memory_key = jax.random.split(draws.key)
     memory = remember(state, state.algorithm.memory, window, config.safe.memory_renewal, memory_key)
     held = hold(setup, state, window, memory)
-    step = natural_step(setup, state.actor, window, gradient, held, share, probe_key)
+    agreement = state.algorithm.agreement
+    step = natural_step(setup, state.actor, window, gradient, agreement, held, share, probe_key)
 
     # Step 4: PPO from pi_alpha on the mixture, where it is trusted.
     log_probs = (
@@ -238,8 +281,11 @@ def make(setup: Setup) -> Algorithm:
     reached, surrogate, ppo_metrics = minimize_surrogate(
       setup, state.algorithm.surrogate, state.epoch, step.actor, window, log_probs, mixture_ratio
     )
-    limit = config.safe.ppo_divergence * (1.0 - step.weight) * share
-    actor, kept = limit_displacement(setup, step.actor, reached, held, limit)
+    actor, kept = limit_displacement(setup, step.actor, reached, held, config.safe.ppo_divergence * share)
+
+    # The next epoch measures along what this one has moved, as long whether early or late in the training.
+    moved = ravel_pytree(actor)[0] - ravel_pytree(state.actor)[0]
+    direction = moved / jnp.sqrt(jnp.where(share > 0.0, share, 1.0))
 
     # Step 5: the critic, and the next state.
     next_state, metrics = end_epoch(
@@ -249,7 +295,7 @@ def make(setup: Setup) -> Algorithm:
       environment=environment,
       window=window,
       actor=actor,
-      algorithm=SafeState(surrogate, memory),
+      algorithm=SafeState(surrogate, memory, step.agreement.replace(direction=direction)),
       critic_rate=critic_linear_rate(config, state),
     )
     return next_state, metrics | ppo_metrics | kept | step.metrics

@@ -31,6 +31,29 @@ class Direction(NamedTuple):
   residual: jax.Array
 
 
+def products(
+  outputs: Callable[[jax.Array], jax.Array], params: jax.Array
+) -> tuple[Callable[[jax.Array], jax.Array], Callable[[jax.Array], jax.Array]]:
+  """Products with the Jacobian `J` of a function and with its transpose.
+
+  Args:
+    outputs: maps parameters `[P]` to outputs `[S, B]`; differentiable in reverse.
+    params: where, `[P]`.
+
+  Returns:
+    `v -> J v`, `[P]` to `[S, B]`, and `u -> J^T u`.
+  """
+  reached, pull = jax.vjp(outputs, params)
+
+  def transposed(cotangent: jax.Array) -> jax.Array:
+    return pull(cotangent)[0]
+
+  # The Jacobian's product is the transpose of its transpose's: the networks have reverse rules of their own, which
+  # forward differentiation does not know.
+  transpose = jax.linear_transpose(transposed, reached)
+  return lambda vector: transpose(vector)[0], transposed
+
+
 def natural_direction(
   outputs: Callable[[jax.Array], jax.Array],
   params: jax.Array,
@@ -55,20 +78,13 @@ def natural_direction(
     num_iterations: of conjugate gradients, from zero.
     num_probes: random signs.
   """
-  reached, pull = jax.vjp(outputs, params)
-
-  def transposed(cotangent: jax.Array) -> jax.Array:
-    return pull(cotangent)[0]
-
-  # The Jacobian's product is the transpose of its transpose's: the networks have reverse rules of their own, which
-  # forward differentiation does not know.
-  product = jax.linear_transpose(transposed, reached)
-  num_samples = reached.shape[0]
+  product, transposed = products(outputs, params)
+  num_samples = fisher.shape[0]
 
   def by_fisher(vector: jax.Array) -> jax.Array:
-    return transposed(fisher * product(vector)[0]) / num_samples
+    return transposed(fisher * product(vector)) / num_samples
 
-  signs = jax.random.rademacher(key, (num_probes, *reached.shape), reached.dtype)
+  signs = jax.random.rademacher(key, (num_probes, *fisher.shape), fisher.dtype)
   probes = jax.lax.map(lambda sign: transposed(jnp.sqrt(fisher) * sign) ** 2, signs)
   diagonal = jnp.mean(probes, axis=0) / num_samples
   preconditioner = diagonal + _LEAST_DIAGONAL * jnp.mean(diagonal) + jnp.finfo(diagonal.dtype).tiny

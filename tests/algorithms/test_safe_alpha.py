@@ -1,5 +1,7 @@
 """The safe rule's step: what it promises, whatever the rewards' unit and whichever samples are lost."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,9 +11,11 @@ from jax.flatten_util import ravel_pytree
 from gippo_jax import envs
 from gippo_jax.algorithms.safe_alpha import limit_displacement, mixed_gradient, natural_step, remaining_share
 from gippo_jax.config import Config, traced
+from gippo_jax.envs.base import State
 from gippo_jax.envs.linear_quadratic import LinearQuadratic
 from gippo_jax.errors import UserError
 from gippo_jax.learning import gaussian
+from gippo_jax.learning.agreement import init_agreement
 from gippo_jax.learning.held import divergence_at, hold, remember
 from gippo_jax.learning.policies import policy_of
 from gippo_jax.learning.rollout import collect_with_advantage_gradient
@@ -50,13 +54,17 @@ def held_of(case, window, memory=None):
   return hold(setup, state, window, window.raw_observation[:, 16:] if memory is None else memory)
 
 
+def nothing_known(state):
+  return init_agreement(ravel_pytree(state.actor)[0])
+
+
 def step_of(case, window=None, gradient=None, share=1.0):
   setup, state, own_window, own_gradient = case
 
   @jax.jit
   def step(window, gradient, share):
     held = held_of(case, window)
-    return natural_step(setup, state.actor, window, gradient, held, share, jax.random.key(2))
+    return natural_step(setup, state.actor, window, gradient, nothing_known(state), held, share, jax.random.key(2))
 
   return step(
     own_window if window is None else window, own_gradient if gradient is None else gradient, jnp.asarray(share)
@@ -80,9 +88,10 @@ def test_the_step_has_the_divergence_asked_for(case, share):
 
 def test_the_step_climbs(case):
   """The surrogate of the mixed gradient grows along it."""
-  setup, _, window, gradient = case
+  setup, state, window, gradient = case
   actor, *_ = step_of(case)
-  mixed, weight, _ = mixed_gradient(setup.config, window, gradient)
+  along = jnp.zeros((*window.action.shape[:2], 2 * setup.action_size))
+  mixed, weight, *_ = mixed_gradient(setup.config, window, gradient, nothing_known(state), along)
   mean, log_std = setup.networks.policy(actor, window.observation)
   moved = jnp.concatenate([(mean - window.mean) * jnp.exp(-window.log_std), log_std - window.log_std], axis=-1)
   assert jnp.sum(mixed * moved) > 0.0
@@ -108,7 +117,7 @@ def test_the_reward_s_unit_does_not_matter(case, unit):
 def test_lost_and_huge_samples_do_no_harm(case):
   _, state, _, gradient = case
   spoiled = gradient.at[1, 3].set(jnp.nan).at[2, 5].set(1e12).at[0].set(jnp.inf)
-  actor, _, weight, metrics = step_of(case, gradient=spoiled)
+  actor, _, _, metrics = step_of(case, gradient=spoiled)
   assert np.all(np.isfinite(np.asarray(ravel_pytree(actor)[0])))
   assert metrics["sample_gradient_dropped"] == pytest.approx(33 / 128)
   assert metrics["alpha_skipped_share"] == 0.0
@@ -116,7 +125,7 @@ def test_lost_and_huge_samples_do_no_harm(case):
   displacements = [ravel_pytree(step)[0] - ravel_pytree(state.actor)[0] for step in (actor, whole[0])]
   cosine = jnp.dot(*displacements) / jnp.prod(jnp.asarray([jnp.linalg.norm(x) for x in displacements]))
   assert cosine > 0.5
-  assert weight < whole[2]
+  assert metrics["alpha_reparameterized_weight"] < whole.metrics["alpha_reparameterized_weight"]
 
 
 def test_no_gradient_at_all_is_no_step(case):
@@ -145,7 +154,9 @@ def test_the_policy_is_held_at_what_is_remembered(case):
   only_there = hold(setup, state, window.replace(observation=window.observation[:, :0]), elsewhere)
 
   def step(held):
-    return natural_step(setup, state.actor, window, gradient, held, jnp.asarray(1.0), jax.random.key(2))
+    return natural_step(
+      setup, state.actor, window, gradient, nothing_known(state), held, jnp.asarray(1.0), jax.random.key(2)
+    )
 
   moved = [
     float(divergence_at(setup, step(held).actor, only_there))
@@ -195,3 +206,48 @@ def test_it_learns():
   policy = policy_of(make_setup(env, config), state.policy)
   assert jnp.sum(policy(env.reset(jax.random.key(1)).obs) ** 2) < 1e-4 * first
   assert float(metrics["alpha_reparameterized_weight"]) > 0.5
+
+
+@dataclasses.dataclass(frozen=True)
+class Misleading:
+  """One step, `reward = -|a - 0.5|^2`; its derivative is multiplied."""
+
+  slope: float
+
+  observation_size = 2
+  action_size = 4
+  episode_length = 1
+  differentiable = True
+
+  def reset(self, key):
+    zero = jnp.zeros(())
+    return State(physics=zero, obs=jnp.ones(2), reward=zero, terminated=zero, truncated=zero)
+
+  def step(self, state, action):
+    reward = -jnp.sum((action - 0.5) ** 2)
+    fixed = jax.lax.stop_gradient(reward)
+    return state.replace(reward=fixed + self.slope * (reward - fixed), terminated=jnp.ones(()))
+
+
+@pytest.mark.parametrize(
+  ("slope", "deviations", "trust"),
+  [(1.0, 3.0, 1.0), (-1.0, 3.0, 0.0), (-1.0, 1e9, 1.0), (0.1, 3.0, 1.0), (0.0, 3.0, 0.0)],
+)
+def test_derivatives_that_mislead_are_not_followed(slope, deviations, trust):
+  """Reversed ones lead away from the optimum unless they are found out; a factor is no harm; zeros say nothing."""
+  env = Misleading(slope)
+  config = config_of(num_envs=64, num_epochs=150, actor={"units": (16,)}, ppo={"minibatch_size": 256})
+  config = config.replace(safe=config.safe.replace(trust_deviations=jnp.asarray(deviations)))
+  epochs = make_epochs(env, config)
+  update = jax.jit(epochs.update)
+  state = epochs.init(jax.random.key(0), config)
+  for _ in range(150):
+    state, metrics = update(state, config)
+  assert metrics["alpha_trust"] == trust
+  assert metrics["alpha_agreement"] * (-1.0 if slope <= 0.0 else 1.0) > 3.0
+  action = policy_of(make_setup(env, config), state.policy)(jnp.ones(2))
+  distance = jnp.linalg.norm(action - 0.5)
+  if slope < 0.0 and trust:
+    assert distance > 1.0
+  else:
+    assert distance < 0.1

@@ -54,7 +54,7 @@ def test_a_stored_policy_can_be_held(trained):
   mean, log_std = policy.distribution(obs)
   np.testing.assert_allclose(np.std(np.arctanh(np.clip(draws, -0.999999, 0.999999)), axis=0), np.exp(log_std), rtol=0.2)
   np.testing.assert_allclose(jax.jit(lambda policy: policy(obs))(policy), np.tanh(mean), rtol=1e-5)
-  np.testing.assert_array_equal(policy(np.zeros((5, 1), np.float32))[3], action)
+  np.testing.assert_allclose(policy(np.zeros((5, 1), np.float32))[3], action, rtol=1e-5)
   env = gj.make_env("dejong", dimension=2)
   returns = gj.evaluate(policy, env, jax.random.key(0), num_episodes=3)
   summary = json.loads((trained / "shac" / "summary.json").read_text())

@@ -9,9 +9,9 @@ from tests.commands import check_error, command, environment_of, execute
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run():
   """Runs a module as a command; a table trains longer than it compiles."""
-  environment = environment_of(tmp_path_factory.mktemp("cache"), XLA_FLAGS="")
+  environment = environment_of(XLA_FLAGS="")
   return lambda module, *arguments: execute(environment, *command(module, *arguments))
 
 

@@ -42,11 +42,22 @@ def test_weights_are_those_of_the_inverse_variances():
   keys = jax.random.split(jax.random.key(1), 2)
   first = 2.0 * jax.random.normal(keys[0], (3, 4000, 2))
   second = jax.random.normal(keys[1], (3, 4000, 2))
-  mixed, weight = mix_by_step(first, second, jnp.ones((3, 4000), bool))
+  mixed, weight = mix_by_step(first, second, jnp.ones((3, 4000), bool), jnp.asarray(1.0))
   np.testing.assert_allclose(weight, 0.2, atol=0.02)  # variances 4 and 1
   expected = weight * jnp.mean(first, axis=1) + (1.0 - weight) * jnp.mean(second, axis=1)
   np.testing.assert_allclose(jnp.mean(mixed, axis=1), expected, rtol=1e-9)
   assert np.var(np.mean(mixed, axis=1)) < np.var(np.mean(first, axis=1))
+  half_trusted = mix_by_step(first, second, jnp.ones((3, 4000), bool), jnp.asarray(0.5))
+  np.testing.assert_allclose(half_trusted[1], 0.5 * weight)
+
+
+def test_derivatives_of_a_step_that_are_all_zero_say_nothing():
+  """Broken by their variance of zero, which is the smallest."""
+  second = jax.random.normal(jax.random.key(0), (2, 8, 2))
+  first = jnp.ones_like(second).at[1].set(0.0)
+  mixed, weight = mix_by_step(first, second, jnp.ones((2, 8), bool), jnp.asarray(1.0))
+  np.testing.assert_allclose(weight, [[1.0, 1.0], [0.0, 0.0]])
+  np.testing.assert_array_equal(mixed[1], second[1])
 
 
 def test_samples_that_are_lost_do_not_count():
@@ -56,7 +67,7 @@ def test_samples_that_are_lost_do_not_count():
   second = 5.0 * jax.random.normal(keys[1], (2, 8, 1))
   usable = jnp.arange(8)[None] < jnp.asarray([[6], [1]])
   lost = jnp.where(usable[..., None], first, 0.0)
-  mixed, weight = mix_by_step(lost, second, usable)
+  mixed, weight = mix_by_step(lost, second, usable, jnp.asarray(1.0))
   variances = np.var(np.asarray(first)[0, :6], axis=0, ddof=1), np.var(np.asarray(second)[0], axis=0, ddof=1)
   np.testing.assert_allclose(weight[0], variances[1] / (variances[0] + variances[1]), rtol=1e-6)
   expected = weight[0] * jnp.mean(first[0, :6], axis=0) + (1.0 - weight[0]) * jnp.mean(second[0], axis=0)

@@ -39,9 +39,9 @@ def project(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def execute(project, tmp_path_factory):
+def execute(project):
   """Runs a command in the project's folder."""
-  variables = environment_of(tmp_path_factory.mktemp("cache"))
+  variables = environment_of()
 
   def run(*words):
     return subprocess.run(

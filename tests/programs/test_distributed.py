@@ -24,22 +24,22 @@ SMALL = (
 SHAC = (*SMALL, "--config.algorithm=shac", "--config.num_epochs=2")
 
 
-def start(cache, workdir, *arguments):
+def start(workdir, *arguments):
   """A process with one device, in 64 bits: what remains of a difference is the order of sums."""
-  environment = environment_of(cache, JAX_PLATFORMS="cpu", JAX_ENABLE_X64="1")
+  environment = environment_of(JAX_PLATFORMS="cpu", JAX_ENABLE_X64="1")
   words = command("gippo_jax.main", *arguments, f"--workdir={workdir}")
   return subprocess.Popen(words, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def start_pair(cache, workdir, arguments, other_arguments=None):
+def start_pair(workdir, arguments, other_arguments=None):
   """Two processes of one run; the second is given a folder that it must never touch."""
   with socket.socket() as probe:
     probe.bind(("127.0.0.1", 0))
     port = probe.getsockname()[1]
   common = ("--distributed", f"--coordinator_address=127.0.0.1:{port}", "--num_processes=2")
   return [
-    start(cache, workdir, *arguments, *common, "--process_id=0"),
-    start(cache, f"{workdir}_second", *(other_arguments or arguments), *common, "--process_id=1"),
+    start(workdir, *arguments, *common, "--process_id=0"),
+    start(f"{workdir}_second", *(other_arguments or arguments), *common, "--process_id=1"),
   ]
 
 
@@ -66,8 +66,8 @@ def assert_same_run(first, second):
 
 def test_two_processes_compute_what_one_does(tmp_path):
   pair, alone = tmp_path / "pair", tmp_path / "alone"
-  (first, _), (second, _) = finish(*start_pair(tmp_path, pair, SHAC))
-  finish(start(tmp_path, alone, *SHAC))
+  (first, _), (second, _) = finish(*start_pair(pair, SHAC))
+  finish(start(alone, *SHAC))
   assert_same_run(pair, alone)
   assert json.loads((pair / "summary.json").read_text())["device"].endswith("x 2")
   assert "finished" in first
@@ -81,7 +81,7 @@ def test_a_stopped_run_resumes_with_any_number_of_processes(tmp_path):
   """SIGTERM to the second process alone ends the run of both, with a checkpoint that both arrangements resume from."""
   arguments = (*SMALL, "--config.algorithm=shac", "--config.num_epochs=100", "--config.checkpoint_seconds=0")
   pair, alone, whole = tmp_path / "pair", tmp_path / "alone", tmp_path / "whole"
-  processes = start_pair(tmp_path, pair, arguments)
+  processes = start_pair(pair, arguments)
   for line in processes[0].stdout:
     if line.startswith("epoch"):
       break
@@ -91,16 +91,16 @@ def test_a_stopped_run_resumes_with_any_number_of_processes(tmp_path):
   assert summary["status"] == "interrupted"
   assert 0 < summary["epochs"] < 100
   shutil.copytree(pair, alone)
-  finish(start(tmp_path, alone, *arguments))
-  finish(*start_pair(tmp_path, pair, arguments))
-  finish(start(tmp_path, whole, *arguments))
+  finish(start(alone, *arguments))
+  finish(*start_pair(pair, arguments))
+  finish(start(whole, *arguments))
   assert_same_run(pair, whole)
   assert_same_run(alone, whole)
 
 
 @pytest.mark.slow
 def test_processes_of_different_runs_are_refused(tmp_path):
-  outputs = finish(*start_pair(tmp_path, tmp_path / "pair", SHAC, (*SHAC, "--config.seed=7")), code=2)
+  outputs = finish(*start_pair(tmp_path / "pair", SHAC, (*SHAC, "--config.seed=7")), code=2)
   assert "another process was started with another configuration" in outputs[0][1]
   assert "config.seed is 7, 1 on process 0" in outputs[1][1]
   assert not (tmp_path / "pair").exists()
@@ -108,7 +108,7 @@ def test_processes_of_different_runs_are_refused(tmp_path):
 
 @pytest.mark.slow
 def test_what_the_first_process_refuses_ends_all(tmp_path):
-  outputs = finish(*start_pair(tmp_path, tmp_path / "pair", (*SHAC, "--config.num_envs=7")), code=2)
+  outputs = finish(*start_pair(tmp_path / "pair", (*SHAC, "--config.num_envs=7")), code=2)
   for _, error in outputs:
     assert "config.num_envs: 7 is not allowed" in error
 
