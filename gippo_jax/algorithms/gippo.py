@@ -35,7 +35,7 @@ from gippo_jax.algorithms.clipped_surrogate import (
   minimize_surrogate,
 )
 from gippo_jax.algorithms.mixture import mixture_ratio
-from gippo_jax.algorithms.safe_alpha import SafeConfig, check_safe
+from gippo_jax.algorithms.safe_config import SafeConfig, check_safe
 from gippo_jax.config import Config
 from gippo_jax.envs.base import PyTree
 from gippo_jax.fields import fields_of

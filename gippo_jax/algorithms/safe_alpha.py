@@ -9,6 +9,7 @@ One epoch, as `update` below runs it; derivation and guarantees are in docs/safe
   4. PPO from `pi_alpha` on the mixture of `pi_old` and `pi_alpha` (Eq. 10 and 11), its displacement limited by a
      divergence of its own: whatever the environment's gradients are worth, PPO goes on.
   5. Fit the critic (Eq. 12).
+  6. Go back to the best policy if the returns say that this one has lost what it had learnt.
 """
 
 from typing import NamedTuple
@@ -21,10 +22,9 @@ from jax.flatten_util import ravel_pytree
 from gippo_jax.algorithms.base import Algorithm, Metrics, begin_epoch, critic_linear_rate, end_epoch, init_state
 from gippo_jax.algorithms.clipped_surrogate import SurrogateState, init_surrogate, minimize_surrogate
 from gippo_jax.algorithms.mixture import mixture_ratio
+from gippo_jax.algorithms.safe_config import remaining_share
 from gippo_jax.config import Config
 from gippo_jax.envs.base import PyTree
-from gippo_jax.errors import UserError
-from gippo_jax.fields import Real, integer, real, switch
 from gippo_jax.learning import gaussian
 from gippo_jax.learning.agreement import Agreement, init_agreement, measure, trust_of
 from gippo_jax.learning.gradient_health import drop_nonfinite
@@ -32,6 +32,7 @@ from gippo_jax.learning.held import Held, divergence_at, hold, init_memory, reme
 from gippo_jax.learning.natural import natural_direction, products
 from gippo_jax.learning.output_gradients import clip_at_medians, likelihood_ratio, mix_by_step, reparameterized
 from gippo_jax.learning.policies import Gaussian
+from gippo_jax.learning.rollback import Snapshot, init_snapshot, roll_back
 from gippo_jax.learning.rollout import Window, collect_with_advantage_gradient
 from gippo_jax.learning.setup import Setup
 from gippo_jax.learning.sharding import apply_by_environment, spread
@@ -41,44 +42,6 @@ from gippo_jax.learning.trust_region import shorten
 _AIM = 0.9
 
 
-class SafeConfig(struct.PyTreeNode):
-  """GI-PPO's natural step under alpha.rule=safe."""
-
-  divergence: Real = real(0.1, "divergence of the first epoch's natural step (delta)", above=0)
-  log_std_weight: Real = real(
-    1.0, "how many times the standard deviation's part of that divergence counts (M)", above=0
-  )
-  clip_medians: Real = real(5.0, "a sample's gradient is shortened to so many medians of all", above=0)
-  damping: Real = real(0.01, "share of the Fisher matrix's diagonal that is added to it", minimum=0)
-  num_iterations: int = integer(10, "of conjugate gradients")
-  num_probes: int = integer(8, "random signs that estimate the Fisher matrix's diagonal")
-  ppo_divergence: Real = real(0.02, "divergence of the first epoch's PPO", minimum=0)
-  trust_deviations: Real = real(
-    3.0, "disagreement of the two estimates that counts as noise, in its standard deviations", minimum=0
-  )
-  trust_decay: Real = real(0.98, "weight in it of an epoch relative to the next one", minimum=0, below=1)
-  memory_renewal: Real = real(
-    0.125,
-    "share of the past observations, at which the policy is held too, that an epoch replaces",
-    minimum=0,
-    maximum=1,
-  )
-  anneal: bool = switch(True, "both divergences fall to 0 at the end of the training, with (1 - t)^2")
-
-
-def check_safe(config: Config) -> None:
-  """Checks that there are environments to compare.
-
-  Raises:
-    UserError: when there is only one.
-  """
-  if config.num_envs < 2:
-    raise UserError(
-      f"config.num_envs: {config.num_envs} is not allowed with alpha.rule = 'safe'; allowed: at least 2, since its "
-      "variances are over the environments"
-    )
-
-
 class SafeState(struct.PyTreeNode):
   """The safe rule's own state.
 
@@ -86,11 +49,13 @@ class SafeState(struct.PyTreeNode):
     surrogate: optimiser state and base rate of PPO.
     memory: raw observations of past windows, `[T, N // 2, O]`.
     agreement: of the two estimates.
+    snapshot: what the training goes back to.
   """
 
   surrogate: SurrogateState
   memory: jax.Array
   agreement: Agreement
+  snapshot: Snapshot
 
 
 class NaturalStep(NamedTuple):
@@ -107,12 +72,6 @@ class NaturalStep(NamedTuple):
   policy: Gaussian
   agreement: Agreement
   metrics: Metrics
-
-
-def remaining_share(config: Config, epoch: jax.Array) -> jax.Array:
-  """What is left of a divergence in this epoch: `(1 - t)^2`, `t` the share of the training that is done."""
-  done = epoch.astype(jnp.zeros(()).dtype) / config.num_epochs
-  return jnp.maximum(1.0 - done, 0.0) ** 2 if config.safe.anneal else jnp.ones_like(done)
 
 
 class Mixture(NamedTuple):
@@ -256,10 +215,10 @@ def make(setup: Setup) -> Algorithm:
   config = setup.config
 
   def init(key):
-    def init_own(actor):
-      return SafeState(init_surrogate(config, actor), init_memory(setup), init_agreement(ravel_pytree(actor)[0]))
-
-    return init_state(setup, key, init_own)
+    state = init_state(setup, key, lambda actor: init_surrogate(config, actor))
+    agreement = init_agreement(ravel_pytree(state.actor)[0])
+    own = SafeState(state.algorithm, init_memory(setup), agreement, init_snapshot(state))
+    return state.replace(algorithm=own)
 
   def update(state, draws=None):
     key, draws = begin_epoch(setup, state, draws)
@@ -287,7 +246,8 @@ def make(setup: Setup) -> Algorithm:
     moved = ravel_pytree(actor)[0] - ravel_pytree(state.actor)[0]
     direction = moved / jnp.sqrt(jnp.where(share > 0.0, share, 1.0))
 
-    # Step 5: the critic, and the next state.
+    # Steps 5 and 6: the critic, the next state, and whether it is one to go on from.
+    agreement = step.agreement.replace(direction=direction)
     next_state, metrics = end_epoch(
       setup,
       state,
@@ -295,9 +255,12 @@ def make(setup: Setup) -> Algorithm:
       environment=environment,
       window=window,
       actor=actor,
-      algorithm=SafeState(surrogate, memory, step.agreement.replace(direction=direction)),
+      algorithm=None,
       critic_rate=critic_linear_rate(config, state),
     )
+    next_state, snapshot = roll_back(state, next_state, state.algorithm.snapshot)
+    next_state = next_state.replace(algorithm=SafeState(surrogate, memory, agreement, snapshot))
+    metrics |= {"rollbacks": snapshot.count}
     return next_state, metrics | ppo_metrics | kept | step.metrics
 
   return Algorithm(init, update)

@@ -9,7 +9,8 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from gippo_jax import envs
-from gippo_jax.algorithms.safe_alpha import limit_displacement, mixed_gradient, natural_step, remaining_share
+from gippo_jax.algorithms.safe_alpha import limit_displacement, mixed_gradient, natural_step
+from gippo_jax.algorithms.safe_config import remaining_share
 from gippo_jax.config import Config, traced
 from gippo_jax.envs.base import State
 from gippo_jax.envs.linear_quadratic import LinearQuadratic
