@@ -22,7 +22,7 @@ from jax.flatten_util import ravel_pytree
 from gippo_jax.algorithms.base import Algorithm, Metrics, begin_epoch, critic_linear_rate, end_epoch, init_state
 from gippo_jax.algorithms.clipped_surrogate import SurrogateState, init_surrogate, minimize_surrogate
 from gippo_jax.algorithms.mixture import mixture_ratio
-from gippo_jax.algorithms.safe_config import remaining_share
+from gippo_jax.algorithms.safe_config import done_share, remaining_share
 from gippo_jax.config import Config
 from gippo_jax.envs.base import PyTree
 from gippo_jax.learning import gaussian
@@ -258,7 +258,7 @@ def make(setup: Setup) -> Algorithm:
       algorithm=None,
       critic_rate=critic_linear_rate(config, state),
     )
-    next_state, snapshot = roll_back(state, next_state, state.algorithm.snapshot)
+    next_state, snapshot = roll_back(state, next_state, state.algorithm.snapshot, done_share(config, next_state.epoch))
     next_state = next_state.replace(algorithm=SafeState(surrogate, memory, agreement, snapshot))
     metrics |= {"rollbacks": snapshot.count}
     return next_state, metrics | ppo_metrics | kept | step.metrics

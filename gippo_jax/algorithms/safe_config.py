@@ -47,7 +47,12 @@ def check_safe(config: Config) -> None:
     )
 
 
+def done_share(config: Config, epoch: jax.Array) -> jax.Array:
+  """Share of the training that is done before this epoch, `t` in [0, 1]."""
+  return jnp.minimum(epoch.astype(jnp.zeros(()).dtype) / config.num_epochs, 1.0)
+
+
 def remaining_share(config: Config, epoch: jax.Array) -> jax.Array:
-  """What is left of a divergence in this epoch: `(1 - t)^2`, `t` the share of the training that is done."""
-  done = epoch.astype(jnp.zeros(()).dtype) / config.num_epochs
-  return jnp.maximum(1.0 - done, 0.0) ** 2 if config.safe.anneal else jnp.ones_like(done)
+  """What is left of a divergence in this epoch: `(1 - t)^2`."""
+  done = done_share(config, epoch)
+  return (1.0 - done) ** 2 if config.safe.anneal else jnp.ones_like(done)

@@ -11,7 +11,11 @@ from flax import struct
 from gippo_jax.envs.base import PyTree
 from gippo_jax.learning.state import ReturnTracker, TrainingState
 
-# So far below the middle between the first and the best mean of returns, in standard errors, that it is no noise.
+# Of what was gained, the share that has to be kept at the start and at the end of the training: while steps are long a
+# policy may get worse before it gets better.
+_FIRST_SHARE, _LAST_SHARE = 0.5, 0.95
+
+# What is so many standard errors below that is no noise.
 _DEVIATIONS = 4.0
 
 # What a training has learnt; its environments, random key, epoch and statistics of returns go on.
@@ -45,34 +49,39 @@ def init_snapshot(state: TrainingState) -> Snapshot:
   return Snapshot(jax.tree.map(jnp.copy, learnt_of(state)), jnp.full_like(state.returns.mean, jnp.nan), zero, zero)
 
 
-def has_collapsed(returns: ReturnTracker, snapshot: Snapshot) -> jax.Array:
-  """Whether more than half of what was gained is lost, by more than noise.
+def has_collapsed(returns: ReturnTracker, snapshot: Snapshot, done: jax.Array) -> jax.Array:
+  """Whether too much of what was gained is lost, by more than noise.
 
   Args:
     returns: of the exploring policy.
     snapshot: what there is to go back to.
+    done: share of the training that is done, in [0, 1].
   """
   capacity = returns.recent.shape[0]
   error = jnp.std(returns.recent) / jnp.sqrt(jnp.asarray(capacity, returns.mean.dtype))
-  middle = 0.5 * (returns.best + snapshot.first)
+  share = _FIRST_SHARE + (_LAST_SHARE - _FIRST_SHARE) * done
+  least = snapshot.first + share * (returns.best - snapshot.first)
   is_known = (returns.finished >= capacity) & (returns.finished >= snapshot.patience) & jnp.isfinite(snapshot.first)
-  return is_known & (returns.mean + _DEVIATIONS * error < middle)
+  return is_known & (returns.mean + _DEVIATIONS * error < least)
 
 
-def roll_back(before: TrainingState, after: TrainingState, snapshot: Snapshot) -> tuple[TrainingState, Snapshot]:
+def roll_back(
+  before: TrainingState, after: TrainingState, snapshot: Snapshot, done: jax.Array
+) -> tuple[TrainingState, Snapshot]:
   """The state after an epoch, or what is left of it when what was learnt is taken back.
 
   Args:
     before: the state that acted in the epoch.
     after: the epoch.
     snapshot: of the epochs before.
+    done: share of the training that is done, in [0, 1].
 
   Returns:
     The state and the snapshot after the epoch.
   """
   returns = after.returns
   is_best = returns.best > before.returns.best
-  is_lost = has_collapsed(returns, snapshot)
+  is_lost = has_collapsed(returns, snapshot, done)
 
   def choose(condition, new, old):
     return jax.tree.map(lambda one, other: jnp.where(condition, one, other), new, old)

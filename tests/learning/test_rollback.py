@@ -47,7 +47,16 @@ def snapshot_of(start, first=0.0, patience=0):
   ],
 )
 def test_what_is_a_loss(start, returns, first, patience, expected):
-  assert bool(has_collapsed(returns, snapshot_of(start, first, patience))) == expected
+  assert bool(has_collapsed(returns, snapshot_of(start, first, patience), jnp.asarray(0.0))) == expected
+
+
+def test_at_the_end_little_may_be_lost(start):
+  """Broken by the same share throughout: a training that ends with 60 after 100."""
+  lost = [
+    [bool(has_collapsed(tracker(mean), snapshot_of(start), jnp.asarray(done))) for mean in (60.0, 90.0, 96.0)]
+    for done in (0.0, 0.5, 1.0)
+  ]
+  assert lost == [[False, False, False], [True, False, False], [True, True, False]]
 
 
 def changed(state, value):
@@ -64,7 +73,7 @@ def test_what_was_learnt_is_taken_back_and_nothing_else(start):
 
   def epoch(state, snapshot, value, mean, best, finished):
     after = changed(state, value).replace(returns=tracker(mean, best=best, finished=finished), epoch=state.epoch + 1)
-    return roll_back(state, after, snapshot)
+    return roll_back(state, after, snapshot, jnp.asarray(0.1))
 
   state, snapshot = epoch(state, snapshot, 1.0, 0.0, 0.0, 100)
   assert snapshot.first == 0.0
