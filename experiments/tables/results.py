@@ -73,7 +73,7 @@ def winner_of(cells: dict[str, Cell], field: str = "mean") -> str | None:
 
 
 def compare_with_paper(family: Family, results: Results) -> dict[str, Plain]:
-  """Row by row: who wins here and in the paper, and how far the means are from the paper's.
+  """Row by row: who of the paper's algorithms wins here and there, and how far the means are from the paper's.
 
   Returns:
     For each problem `winner`, `paper_winner`, `agrees` (the same winner, or the two's intervals overlap), and `ratios`:
@@ -81,7 +81,8 @@ def compare_with_paper(family: Family, results: Results) -> dict[str, Plain]:
   """
   rows = {}
   for problem, cells in results.items():
-    winner, paper_winner = winner_of(cells), winner_of(cells, "paper")
+    in_paper = {name: cell for name, cell in cells.items() if cell["paper"] is not None}
+    winner, paper_winner = winner_of(in_paper), winner_of(in_paper, "paper")
     agrees = winner == paper_winner
     if not agrees and winner and paper_winner:
       intervals = [cells[name]["interval"] for name in (winner, paper_winner)]

@@ -47,9 +47,7 @@ def short_markdown(family: Family, results: Results) -> str:
   for problem, cells in results.items():
     winner = winner_of(cells)
     texts = [
-      f"{_emphasised(number(cells[name]['mean']), name == winner)} ({number(cells[name]['paper'])})"
-      if name in cells
-      else "-"
+      _emphasised(number(cells[name]["mean"]), name == winner) + _paper(cells[name], " ({})") if name in cells else "-"
       for name in algorithms
     ]
     lines.append(_row([family.problems[problem].label, *texts]))
@@ -71,7 +69,8 @@ def terminal(family: Family, results: Results) -> Table:
         continue
       star = "*" if name == winner else ""
       text = f"[bold]{number(cell['mean'])}{star}[/bold]" if star else number(cell["mean"])
-      texts.append(f"{text}\n{_interval(cell)}\n[dim]paper {number(cell['paper'])}[/dim]{_lost(cell)}")
+      paper = _paper(cell, "\n[dim]paper {}[/dim]")
+      texts.append(f"{text}\n{_interval(cell)}{paper}{_lost(cell)}")
     table.add_row(family.problems[problem].label, *texts)
   return table
 
@@ -92,7 +91,7 @@ def _verdicts(family: Family, results: Results) -> Iterator[str]:
     label = family.problems[problem].label
     if row["winner"] is None or row["paper_winner"] is None:
       continue
-    winners = f"best here {label_of(row['winner'])}, in the paper {label_of(row['paper_winner'])}"
+    winners = f"best of the paper's here {label_of(row['winner'])}, in the paper {label_of(row['paper_winner'])}"
     same = row["winner"] == row["paper_winner"]
     verdict = "" if same else "; their intervals overlap" if row["agrees"] else "; their intervals do not overlap"
     yield f"- {label}: {winners}{verdict}."
@@ -147,8 +146,14 @@ def _markdown_cell(cell: Cell | None, is_winner: bool) -> str:
   lines = [f"{mean} {_interval(cell)}", f"IQM {number(cell['iqm'])}"]
   best, last = (_mean(cell.get(name, [])) for name in ("best_evaluation_returns", "evaluation_returns"))
   lines.append(f"best policy {number(best)}, last {number(last)}" if best is not None else f"last {number(last)}")
-  lines.append(f"paper {number(cell['paper'])}{_lost(cell, '<br>')}")
-  return "<br>".join(lines)
+  if cell["paper"] is not None:
+    lines.append(f"paper {number(cell['paper'])}")
+  return "<br>".join(lines) + _lost(cell, "<br>")
+
+
+def _paper(cell: Cell, words: str) -> str:
+  """The paper's number in words with a gap for it, where it has one."""
+  return "" if cell["paper"] is None else words.format(number(cell["paper"]))
 
 
 def _mean(values: list[float | None]) -> float | None:

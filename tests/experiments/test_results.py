@@ -73,7 +73,7 @@ def test_the_comparison_with_the_paper():
   assert rows["dejong1"]["ratios"]["gippo"] == pytest.approx(18.0)
   assert rows["ackley1"]["agrees"]
   text = table_text.markdown(FAMILY, results)
-  assert "best here LR, in the paper GI-PPO; their intervals do not overlap" in text
+  assert "best of the paper's here LR, in the paper GI-PPO; their intervals do not overlap" in text
   assert "De Jong-1 GI-PPO (18 times)" in text
   assert improvements(results)["lr"]["probability"] == pytest.approx((0.0 + 4.0 / 9.0) / 2.0, abs=0.06)
 
@@ -103,6 +103,8 @@ def test_a_variant_stands_beside_the_better_rival():
   text = table_text.markdown(FAMILY, results)
   assert "GI-PPO, safe beside the better of RP and PPO, by the best returns: ahead De Jong-1; level De Jong-64" in text
   assert "- Probability that a run of GI-PPO, safe beats" in text
+  assert "- De Jong-1: best of the paper's here LR, in the paper LR." in text
+  assert "| De Jong-1 | **-0.01** (-1) | -1.1 (-1) | -5.1 (-1) | -0.6 |" in table_text.short_markdown(FAMILY, results)
 
 
 def test_the_short_table_marks_the_winner():

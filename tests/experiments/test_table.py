@@ -36,7 +36,7 @@ def test_a_table_of_two_cells(table):
   winner = max(cells, key=lambda name: cells[name]["mean"])
   label = {"rp": "RP", "gippo": "GI-PPO"}[winner]
   assert f"**{cells[winner]['mean']:.3g}**" in (out / "table.md").read_text()
-  assert f"best here {label}" in (out / "table.md").read_text()
+  assert f"best of the paper's here {label}" in (out / "table.md").read_text()
   assert f"{cells[winner]['mean']:.3g}*" in process.stdout
   header, *rows = (out / "table.csv").read_text().splitlines()
   assert header.startswith("problem,algorithm,mean,iqm")
