@@ -230,25 +230,37 @@ class Misleading:
     return state.replace(reward=fixed + self.slope * (reward - fixed), terminated=jnp.ones(()))
 
 
-@pytest.mark.parametrize(
-  ("slope", "deviations", "trust"),
-  [(1.0, 3.0, 1.0), (-1.0, 3.0, 0.0), (-1.0, 1e9, 1.0), (0.1, 3.0, 1.0), (0.0, 3.0, 0.0)],
-)
-def test_derivatives_that_mislead_are_not_followed(slope, deviations, trust):
-  """Reversed ones lead away from the optimum unless they are found out; a factor is no harm; zeros say nothing."""
-  env = Misleading(slope)
+@pytest.fixture(scope="module")
+def misled():
+  """Trains for 150 epochs on a `Misleading` and ends with metrics and the mean action's distance; compiled once."""
   config = config_of(num_envs=64, num_epochs=150, actor={"units": (16,)}, ppo={"minibatch_size": 256})
-  config = config.replace(safe=config.safe.replace(trust_deviations=jnp.asarray(deviations)))
-  epochs = make_epochs(env, config)
-  update = jax.jit(epochs.update)
-  state = epochs.init(jax.random.key(0), config)
-  for _ in range(150):
-    state, metrics = update(state, config)
+
+  @jax.jit
+  def train(slope, deviations):
+    own = config.replace(safe=config.safe.replace(trust_deviations=deviations))
+    env = Misleading(slope)
+    epochs = make_epochs(env, own)
+    start = epochs.init(jax.random.key(0), own)
+    state, metrics = jax.lax.scan(lambda state, _: epochs.update(state, own), start, None, length=150)
+    action = policy_of(make_setup(env, own), state.policy)(jnp.ones(2))
+    return jax.tree.map(lambda x: x[-1], metrics), jnp.linalg.norm(action - 0.5)
+
+  return train
+
+
+@pytest.mark.parametrize(
+  ("slope", "deviations", "trust", "arrives"),
+  [
+    (1.0, 3.0, 1.0, True),
+    (-1.0, 3.0, 0.0, True),
+    (-1.0, 1e9, 1.0, False),
+    (0.3, 3.0, 1.0, True),
+    (0.0, 3.0, 0.0, True),
+  ],
+)
+def test_derivatives_that_mislead_are_not_followed(misled, slope, deviations, trust, arrives):
+  """Reversed ones lead away from the optimum unless they are found out; a factor is no harm; zeros say nothing."""
+  metrics, distance = misled(slope, deviations)
   assert metrics["alpha_trust"] == trust
-  assert metrics["alpha_agreement"] * (-1.0 if slope <= 0.0 else 1.0) > 3.0
-  action = policy_of(make_setup(env, config), state.policy)(jnp.ones(2))
-  distance = jnp.linalg.norm(action - 0.5)
-  if slope < 0.0 and trust:
-    assert distance > 1.0
-  else:
-    assert distance < 0.1
+  assert metrics["alpha_agreement"] * (1.0 if slope > 0.0 else -1.0) > 3.0
+  assert distance < 0.1 if arrives else distance > 0.2  # the way back keeps it from the far end
