@@ -35,14 +35,13 @@ def snapshot_of(start, first=0.0, patience=0):
 @pytest.mark.parametrize(
   ("returns", "first", "patience", "expected"),
   [
-    (tracker(40.0), 0.0, 0, True),
-    (tracker(60.0), 0.0, 0, False),  # less than half is lost
-    (tracker(40.0, deviation=50.0), 0.0, 0, False),  # noise: two standard errors below the middle
-    (tracker(20.0, deviation=50.0), 0.0, 0, True),
-    (tracker(99.0), 98.0, 0, False),  # nothing has been gained that could be lost
-    (tracker(40.0, finished=99), 0.0, 0, False),
-    (tracker(40.0), 0.0, 501, False),
-    (tracker(40.0), np.nan, 0, False),
+    (tracker(-5.0), 0.0, 0, True),
+    (tracker(10.0), 0.0, 0, False),  # something is left
+    (tracker(-5.0, deviation=20.0), 0.0, 0, False),  # noise: two and a half standard errors below the first
+    (tracker(-30.0, deviation=20.0), 0.0, 0, True),
+    (tracker(-5.0, finished=99), 0.0, 0, False),
+    (tracker(-5.0), 0.0, 501, False),
+    (tracker(-5.0), np.nan, 0, False),
     (tracker(-16000.0, best=-565.0), -1800.0, 0, True),
   ],
 )
@@ -51,12 +50,12 @@ def test_what_is_a_loss(start, returns, first, patience, expected):
 
 
 def test_at_the_end_little_may_be_lost(start):
-  """Broken by the same share throughout: a training that ends with 60 after 100."""
+  """Broken by the same share throughout: a training that ends with 90 after 100."""
   lost = [
-    [bool(has_collapsed(tracker(mean), snapshot_of(start), jnp.asarray(done))) for mean in (60.0, 90.0, 96.0)]
+    [bool(has_collapsed(tracker(mean), snapshot_of(start), jnp.asarray(done))) for mean in (-5.0, 20.0, 90.0, 96.0)]
     for done in (0.0, 0.5, 1.0)
   ]
-  assert lost == [[False, False, False], [True, False, False], [True, True, False]]
+  assert lost == [[True, False, False, False], [True, True, False, False], [True, True, True, False]]
 
 
 def changed(state, value):
@@ -81,15 +80,15 @@ def test_what_was_learnt_is_taken_back_and_nothing_else(start):
   assert actor_value(snapshot.learnt["actor"]) == 1.0
   state, snapshot = epoch(state, snapshot, 3.0, 80.0, 100.0, 300)
   assert actor_value(state.actor) == 3.0
-  state, snapshot = epoch(state, snapshot, 4.0, 10.0, 100.0, 400)
+  state, snapshot = epoch(state, snapshot, 4.0, -10.0, 100.0, 400)
   assert actor_value(state.actor) == 1.0
   assert (int(snapshot.count), int(snapshot.patience), int(state.epoch)) == (1, 504, 4)
-  assert float(state.returns.mean) == 10.0
-  state, snapshot = epoch(state, snapshot, 5.0, 10.0, 100.0, 503)
+  assert float(state.returns.mean) == -10.0
+  state, snapshot = epoch(state, snapshot, 5.0, -10.0, 100.0, 503)
   assert actor_value(state.actor) == 5.0
-  state, snapshot = epoch(state, snapshot, 6.0, 10.0, 100.0, 504)
+  state, snapshot = epoch(state, snapshot, 6.0, -10.0, 100.0, 504)
   assert actor_value(state.actor) == 1.0
-  assert int(snapshot.count) == 2
+  assert (int(snapshot.count), int(snapshot.patience)) == (2, 504 + 208)  # twice as patient
 
 
 def test_a_spoiled_policy_is_replaced_in_training():
