@@ -90,9 +90,10 @@ def roll_back(
 
   is_first = jnp.isnan(snapshot.first) & (returns.finished >= returns.recent.shape[0])
   learnt = choose(is_best, learnt_of(before), snapshot.learnt)
-  num_to_come = (
-    returns.recent.shape[0] + returns.running.shape[0]
-  )  # of the policy that is left, in the mean or on the way
+  # Of the policy that is left, in the mean or on the way. Going back again and again would be no training: each time
+  # twice as many episodes are waited for.
+  num_episodes = returns.recent.shape[0] + returns.running.shape[0]
+  num_to_come = num_episodes * 2 ** jnp.minimum(snapshot.count, _MOST_DOUBLINGS)
   snapshot = Snapshot(
     learnt,
     jnp.where(is_first, returns.mean, snapshot.first),
