@@ -10,8 +10,9 @@ INSTALLED := $(VENV)/.installed
 train: $(INSTALLED)
 	$(RUN) -m gippo_jax.main --config=functions:ackley64 --workdir=runs/ackley64
 
+# Each worker takes neighbours, which share what a module sets up.
 test: $(INSTALLED)
-	$(RUN) -m pytest -q -n auto
+	$(RUN) -m pytest -q -n auto --dist worksteal
 
 test-slow: $(INSTALLED)
 	$(RUN) -m pytest -q -m slow
