@@ -36,7 +36,7 @@ table1: $(INSTALLED)
 	$(RUN) -m experiments.table functions --preset=paper --out=runs/table1 --docs=docs
 	$(RUN) -m experiments.figures functions --runs=runs/table1 --out=docs/images
 
-# The safe rule's column of all tables (about an hour on two cores); the other columns stay as they are.
+# The safe rule's column of all tables; the other columns stay as they are.
 safe-alpha: $(INSTALLED)
 	$(RUN) -m experiments.table functions --preset=paper --algorithms=gippo_safe --out=runs/safe_functions \
 	  --keep=docs/table_functions.json --docs=docs

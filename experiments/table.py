@@ -26,7 +26,7 @@ from gippo_jax.experiments.tables import text as table_text
 from gippo_jax.experiments.tables.documents import has_block, replace_block
 from gippo_jax.experiments.tables.problems import FAMILIES, Family, Preset
 from gippo_jax.experiments.tables.progress import TableProgress
-from gippo_jax.experiments.tables.results import Cell, Results, cell_of, compare_with_paper, improvements
+from gippo_jax.experiments.tables.results import Cell, Results, cell_of, compare_with_paper, improvements, is_cell
 from gippo_jax.parsing import Experiment, parse
 from gippo_jax.plain import Plain
 from gippo_jax.programs.devices import configure_jax
@@ -165,9 +165,10 @@ def kept_results(family_name: str) -> Results:
   path = pathlib.Path(_KEEP.value)
   try:
     table = json.loads(path.read_text())
-    if table["family"] == family_name:
-      return table["results"]
-  except (OSError, ValueError, KeyError, TypeError):
+    results = table["results"] if table["family"] == family_name else None
+    if results and all(is_cell(cell) for cells in results.values() for cell in cells.values()):
+      return results
+  except (OSError, ValueError, KeyError, TypeError, AttributeError):
     pass
   raise UserError(f"--keep: {path} is not allowed; allowed: a table.json of the family {family_name!r}")
 

@@ -61,6 +61,12 @@ def cell_of(summary: Summary, paper: float | None, made: str = "") -> Cell:
   }
 
 
+def is_cell(value: object) -> bool:
+  """Whether something that was read is a cell with all that a table says of one."""
+  known = {"best_returns", "evaluation_returns", "mean", "iqm", "interval", "paper", "seconds", "epochs", "status"}
+  return isinstance(value, dict) and known | {"diverged", "made"} <= set(value)
+
+
 def scores_of(cell: Cell, score: str = "best_returns") -> np.ndarray:
   """Best returns, or another score, of the seeds that count."""
   return np.asarray([each for each in cell[score] if each is not None and np.isfinite(each)], float)

@@ -232,7 +232,7 @@ def make(setup: Setup) -> Algorithm:
     agreement = state.algorithm.agreement
     step = natural_step(setup, state.actor, window, gradient, agreement, held, share, probe_key)
 
-    # Step 4: PPO from pi_alpha on the mixture, where it is trusted.
+    # Step 4: PPO from pi_alpha on the mixture, within a divergence of its own.
     log_probs = (
       gaussian.log_prob(window.mean, window.log_std, window.action),
       gaussian.log_prob(*step.policy, window.action),

@@ -15,6 +15,7 @@ from gippo_jax.learning.state import ReturnTracker, TrainingState
 # time: while steps are long a policy often gets worse before it gets better, and mostly by itself.
 _LAST_SHARE = 0.95
 
+# Of the number of episodes that are waited for; beyond, it would leave the integers.
 _MOST_DOUBLINGS = 16
 
 # What is so many standard errors below that is no noise.
@@ -29,7 +30,7 @@ class Snapshot(struct.PyTreeNode):
 
   Attributes:
     learnt: the fields of the state that are learnt, of the epoch with the best running mean of returns.
-    first: the running mean when it first was one of all episodes that it can hold; NaN before.
+    first: the running mean when it first was one of all episodes that it can hold; -inf before.
     patience: number of finished episodes from which a loss is believed; those before are of the policy that was left.
     count: how often the training went back.
   """
@@ -48,7 +49,7 @@ def learnt_of(state: TrainingState) -> dict[str, PyTree]:
 def init_snapshot(state: TrainingState) -> Snapshot:
   """Before the first epoch."""
   zero = jnp.zeros((), jnp.int32)
-  return Snapshot(jax.tree.map(jnp.copy, learnt_of(state)), jnp.full_like(state.returns.mean, jnp.nan), zero, zero)
+  return Snapshot(jax.tree.map(jnp.copy, learnt_of(state)), jnp.full_like(state.returns.mean, -jnp.inf), zero, zero)
 
 
 def has_collapsed(returns: ReturnTracker, snapshot: Snapshot, done: jax.Array) -> jax.Array:
@@ -61,9 +62,10 @@ def has_collapsed(returns: ReturnTracker, snapshot: Snapshot, done: jax.Array) -
   """
   capacity = returns.recent.shape[0]
   error = jnp.std(returns.recent) / jnp.sqrt(jnp.asarray(capacity, returns.mean.dtype))
-  share = _LAST_SHARE * done**2
-  least = snapshot.first + share * (returns.best - snapshot.first)
-  is_known = (returns.finished >= capacity) & (returns.finished >= snapshot.patience) & jnp.isfinite(snapshot.first)
+  has_first = jnp.isfinite(snapshot.first)
+  first = jnp.where(has_first, snapshot.first, 0.0)
+  least = first + _LAST_SHARE * done**2 * (returns.best - first)
+  is_known = has_first & (returns.finished >= capacity) & (returns.finished >= snapshot.patience)
   return is_known & (returns.mean + _DEVIATIONS * error < least)
 
 
@@ -88,7 +90,7 @@ def roll_back(
   def choose(condition, new, old):
     return jax.tree.map(lambda one, other: jnp.where(condition, one, other), new, old)
 
-  is_first = jnp.isnan(snapshot.first) & (returns.finished >= returns.recent.shape[0])
+  is_first = ~jnp.isfinite(snapshot.first) & (returns.finished >= returns.recent.shape[0])
   learnt = choose(is_best, learnt_of(before), snapshot.learnt)
   # Of the policy that is left, in the mean or on the way. Going back again and again would be no training: each time
   # twice as many episodes are waited for.

@@ -64,6 +64,9 @@ def test_an_earlier_table_fills_what_the_folder_lacks(run, table, tmp_path):
   file = tmp_path / "earlier.json"
   file.write_text(json.dumps(earlier))
   command = ("functions", "--problems=dejong1", "--algorithms=rp", *arguments[3:], f"--keep={file}")
+  undated = tmp_path / "undated.json"
+  undated.write_text(json.dumps(earlier).replace('"made"', '"day"'))
+  check_error(run("experiments.table", *command[:-1], f"--keep={undated}"), "--keep", "allowed: a table.json")
   assert run("experiments.table", *command).returncode == 0
   made = json.loads((out / "table.json").read_text())
   assert list(made["results"]["dejong1"]) == ["rp", "ppo", "gippo"]

@@ -41,7 +41,7 @@ def snapshot_of(start, first=0.0, patience=0):
     (tracker(-30.0, deviation=20.0), 0.0, 0, True),
     (tracker(-5.0, finished=99), 0.0, 0, False),
     (tracker(-5.0), 0.0, 501, False),
-    (tracker(-5.0), np.nan, 0, False),
+    (tracker(-5.0), -np.inf, 0, False),
     (tracker(-16000.0, best=-565.0), -1800.0, 0, True),
   ],
 )
