@@ -22,7 +22,8 @@ from rich.table import Table
 from gippo_jax.cli.console import console
 from gippo_jax.errors import UserError
 from gippo_jax.experiments.tables.documents import replace_block
-from gippo_jax.experiments.tables.problems import FAMILIES, FUNCTIONS, VARIANTS
+from gippo_jax.experiments.tables.family import VARIANTS
+from gippo_jax.experiments.tables.problems import FAMILIES, FUNCTIONS
 from gippo_jax.plain import Plain
 from gippo_jax.programs.devices import num_cores
 

@@ -46,6 +46,9 @@ def main(arguments: Sequence[str]) -> int:
     )
   save_figure(draw_learning_curves(family, curves), out, f"{prefix}learning_curves")
   drawn.append("learning_curves")
+  if family_name == "benchmarks":
+    save_figure(draw_learning_curves(family, curves, by_time=True), out, f"{prefix}learning_curves_seconds")
+    drawn.append("learning_curves_seconds")
   with_alpha = runs_of(family, runs, "alpha")
   if with_alpha:
     save_figure(draw_alpha(family, with_alpha), out, f"{prefix}alpha")

@@ -24,7 +24,8 @@ from gippo_jax.cli.console import console
 from gippo_jax.errors import UserError
 from gippo_jax.experiments.tables import text as table_text
 from gippo_jax.experiments.tables.documents import has_block, replace_block
-from gippo_jax.experiments.tables.problems import FAMILIES, Family, Preset
+from gippo_jax.experiments.tables.family import Family, Preset
+from gippo_jax.experiments.tables.problems import FAMILIES
 from gippo_jax.experiments.tables.progress import TableProgress
 from gippo_jax.experiments.tables.results import Cell, Results, cell_of, compare_with_paper, improvements, is_cell
 from gippo_jax.parsing import Experiment, parse
@@ -193,11 +194,11 @@ def write(family_name: str, results: Results, caption: str, out: pathlib.Path) -
 
 
 def renew_documents(family_name: str, results: Results, caption: str, out: pathlib.Path, docs: pathlib.Path) -> None:
-  """Puts the table into `docs/results.md`, and into the README if it has room for it; keeps `table.json` in `docs`."""
+  """Puts the table into its document, and into the README if it has room for it; keeps `table.json` in `docs`."""
   family = FAMILIES[family_name]
   shutil.copyfile(out / "table.json", docs / f"table_{family_name}.json")
   block = f"table {family_name}"
-  replace_block(docs / "results.md", block, f"{caption}\n\n{table_text.markdown(family, results)}")
+  replace_block(docs / family.document, block, f"{caption}\n\n{table_text.markdown(family, results)}")
   readme = docs.parent / "README.md"
   if has_block(readme, block):
     replace_block(readme, block, table_text.short_markdown(family, results))
@@ -249,10 +250,15 @@ def _make(
       )
 
   results = add_kept(collect(family, every), kept, every)
+  beside = (
+    "mean actions of the best and of the last policy, environment steps of a seed, seconds of training all seeds side "
+    "by side + seconds of compilation, and what others publish"
+    if any(problem.published for problem in family.problems.values())
+    else f"and the paper's number; {_counts(results, lambda cell: cell['epochs'])} epochs"
+  )
   caption = (
     f"Mean of the best returns of {_counts(results, lambda cell: len(cell['best_returns']))} seeds with its 95 % "
-    f"bootstrap interval, inter-quartile mean (IQM), and the paper's number; "
-    f"{_counts(results, lambda cell: cell['epochs'])} epochs; the best mean of a row in bold. Made on "
+    f"bootstrap interval, inter-quartile mean (IQM), {beside}; the best mean of a row in bold. Made on "
     f"{_days(results)} by `python -m experiments.table {family_name} --preset={preset_name}`."
   )
   write(family_name, results, caption, out)

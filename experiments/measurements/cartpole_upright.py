@@ -14,7 +14,8 @@ from absl import flags
 from gippo_jax.cli.console import console
 from gippo_jax.errors import UserError
 from gippo_jax.experiments.tables.documents import markdown_table, replace_block
-from gippo_jax.experiments.tables.problems import FAMILIES, label_of
+from gippo_jax.experiments.tables.family import label_of
+from gippo_jax.experiments.tables.problems import FAMILIES
 from gippo_jax.programs.devices import configure_jax
 from gippo_jax.programs.evaluation import run_episodes
 from gippo_jax.runs.environments import make_environment

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gippo_jax.experiments.tables.problems import Family, columns, label_of
+from gippo_jax.experiments.tables.family import Family, columns, label_of
 from gippo_jax.plain import Plain
 from gippo_jax.runs.statistics import bootstrap_interval
 
@@ -56,6 +56,7 @@ class Curve:
 
   Attributes:
     epochs, steps: of the logged rows, `[L]`.
+    seconds: of training all seeds side by side up to each row, compilation apart, `[L]`.
     values: `[seeds, L]`, NaN where a row has none.
   """
 
@@ -66,6 +67,8 @@ class Curve:
     length = min(map(len, by_seed))
     self.epochs = np.asarray([row["epoch"] for row in by_seed[0][:length]])
     self.steps = np.asarray([row["steps"] for row in by_seed[0][:length]])
+    speeds = np.asarray([row["steps_per_second"] for row in by_seed[0][:length]])
+    self.seconds = np.cumsum(np.diff(self.steps, prepend=0) * len(seeds) / speeds)
     self.values = np.asarray([[_number(row.get(name)) for row in rows[:length]] for rows in by_seed])
 
 
@@ -84,15 +87,16 @@ def runs_of(family: Family, folder: pathlib.Path, metric: str) -> Runs:
   return found
 
 
-def draw_learning_curves(family: Family, runs: Runs) -> Figure:
+def draw_learning_curves(family: Family, runs: Runs, by_time: bool = False) -> Figure:
   """A panel for each problem: mean over the seeds and its 95 % bootstrap interval against environment steps.
 
   Distances to an optimum are drawn on a logarithmic scale, and so are returns that are all negative (costs): one run
-  that fails would press the others onto a line.
+  that fails would press the others onto a line. The best number that others publish is a grey line.
 
   Args:
     family: of the problems.
     runs: folders by problem and algorithm.
+    by_time: against the seconds of training instead.
   """
   figure, panels = _panels(family, runs)
   for problem, axis in panels.items():
@@ -100,16 +104,22 @@ def draw_learning_curves(family: Family, runs: Runs) -> Figure:
     for algorithm, curve in curves.items():
       values = -curve.values if family.minimises else curve.values
       style = style_of(algorithm, list(curves))
-      _draw_mean(axis, curve.steps / 1000.0, values, label_of(algorithm), style)
+      x = curve.seconds if by_time else curve.steps / 1000.0
+      _draw_mean(axis, x, values, label_of(algorithm), style)
       best = Curve(runs[problem][algorithm], "best_return").values[:, -1]
-      _draw_best(axis, curve.steps[-1] / 1000.0, -best if family.minimises else best, style)
+      _draw_best(axis, x[-1], -best if family.minimises else best, style)
+    published = max(family.problems[problem].published, key=lambda each: each.value, default=None)
+    if published:
+      axis.axhline(published.value, color="#999999", linewidth=1.0)
+      label = f"{published.method}, {published.steps / 1e6:g} M steps"
+      axis.annotate(label, (0.02, published.value), xycoords=("axes fraction", "data"), fontsize="x-small", va="bottom")
     highest = max(np.nanmax(curve.values) for curve in curves.values())
     if family.minimises:
       axis.set_yscale("log")
     elif highest < 0.0:
       axis.set_yscale("symlog", linthresh=-highest)
       axis.set_ylim(top=highest)
-    axis.set_xlabel("thousand environment steps")
+    axis.set_xlabel("seconds of training all seeds" if by_time else "thousand environment steps")
   label = "distance to the optimum (-return), lower is better" if family.minimises else "return"
   figure.supylabel(f"{label}\n(mean of the last 100 episodes)", fontsize="small")
   _legend(

@@ -1,111 +1,12 @@
 """The problems of the paper's tables, family by family, with the numbers it prints and what the authors' code costs."""
 
-# A ConfigDict's fields are of any type to a type checker.
-# pyright: reportAttributeAccessIssue=false, reportOptionalMemberAccess=false
-
-from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from collections.abc import Iterable
 
 from ml_collections import ConfigDict
 
-from gippo_jax import registry
 from gippo_jax.experiments.configs import functions, physics, traffic
-
-
-class Variant(NamedTuple):
-  """A column that is an algorithm with other settings.
-
-  Attributes:
-    label: for readers.
-    algorithm: its name in the registry.
-    changes: fields of the configuration by dotted name, and their values.
-  """
-
-  label: str
-  algorithm: str
-  changes: tuple[tuple[str, Any], ...]
-
-
-# Values are normalised, so that the unit of the rewards does not matter.
-VARIANTS = {"gippo_safe": Variant("GI-PPO, safe", "gippo", (("alpha.rule", "safe"), ("normalize_values", True)))}
-
-
-def columns() -> list[str]:
-  """All that a table may have: the algorithms in the order of the registry, that of the paper's tables; variants."""
-  return [*registry.algorithms(), *VARIANTS]
-
-
-def label_of(column: str) -> str:
-  """What readers call an algorithm or a variant; its name, where it is not here."""
-  known = VARIANTS.get(column) or registry.algorithms().get(column)
-  return known.label if known else column
-
-
-def in_order(chosen: Iterable[str]) -> list[str]:
-  """Columns in the order of `columns`; unknown ones last."""
-  known = columns()
-  return sorted(chosen, key=lambda name: (known.index(name) if name in known else len(known), name))
-
-
-class Problem(NamedTuple):
-  """One row of a table.
-
-  Attributes:
-    label: for readers.
-    argument: of the configuration file.
-    paper: the paper's mean of the best returns, by algorithm.
-    reference_seconds: time of the authors' PyTorch for one run of the paper's length on one thread of a machine like
-      the one the benchmarks of this project were made on, by algorithm.
-  """
-
-  label: str
-  argument: str
-  paper: dict[str, float]
-  reference_seconds: dict[str, float]
-
-
-class Budget(NamedTuple):
-  """What a table spends on a problem.
-
-  Attributes:
-    num_seeds: seeds 1, 2, ...
-    share_of_epochs: of the configuration's.
-    changes: fields of the configuration by dotted name, and their values.
-  """
-
-  num_seeds: int
-  share_of_epochs: float
-  changes: tuple[tuple[str, Any], ...] = ()
-
-
-# A budget for each problem that is trained.
-Preset = dict[str, Budget]
-
-
-class Family(NamedTuple):
-  """The problems of one table.
-
-  Attributes:
-    problems: by name.
-    algorithms: the table's columns, algorithms and variants.
-    get_config: maps a problem's argument and an algorithm to the configuration.
-    presets: by name; `paper` is the paper's budget.
-    minimises: whether returns are minus a distance that is to become 0, to be compared by ratios.
-  """
-
-  problems: dict[str, Problem]
-  algorithms: tuple[str, ...]
-  get_config: Callable[[str, str], ConfigDict]
-  presets: dict[str, Preset]
-  minimises: bool
-
-  def config_of(self, problem: str, column: str) -> ConfigDict:
-    """The configuration of a problem for a column, an algorithm or a variant."""
-    variant = VARIANTS.get(column, Variant("", column, ()))
-    config = self.get_config(self.problems[problem].argument, variant.algorithm)
-    config.update_from_flattened_dict(dict(variant.changes))
-    return config
-
+from gippo_jax.experiments.tables import benchmarks
+from gippo_jax.experiments.tables.family import Budget, Family, Preset, Problem
 
 # Paper: Table 1. The digits beyond the printed ones are from the authors' result files.
 FUNCTIONS = {
@@ -209,4 +110,5 @@ FAMILIES = {
     _PHYSICS_PRESETS,
     minimises=False,
   ),
+  "benchmarks": benchmarks.FAMILY,
 }

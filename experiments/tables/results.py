@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gippo_jax.experiments.tables.problems import Family
+from gippo_jax.experiments.tables.family import Family
 from gippo_jax.plain import Plain
 from gippo_jax.runs.statistics import (
   Interval,
@@ -55,6 +55,7 @@ def cell_of(summary: Summary, paper: float | None, made: str = "") -> Cell:
     "seconds": summary["compile_seconds"] + summary["run_seconds"],
     "compile_seconds": summary["compile_seconds"],
     "epochs": summary["epochs"],
+    "steps": summary["steps"],
     "status": summary["status"],
     "diverged": [seed for seed, is_lost in zip(summary["seeds"], lost, strict=True) if is_lost],
     "made": made,

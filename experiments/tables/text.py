@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.table import Table
 
-from gippo_jax.experiments.tables.problems import VARIANTS, Family, in_order, label_of
+from gippo_jax.experiments.tables.family import VARIANTS, Family, Problem, in_order, label_of
 from gippo_jax.experiments.tables.results import (
   RIVALS,
   SCORES,
@@ -31,12 +31,30 @@ def number(value: float | None) -> str:
 def markdown(family: Family, results: Results) -> str:
   """The whole table with intervals, the paper's numbers, and what to read from it."""
   algorithms = _algorithms(results)
-  lines = [_row(["problem", *(label_of(name) for name in algorithms)]), _row(["---"] * (len(algorithms) + 1))]
+  header = ["problem", *(label_of(name) for name in algorithms)]
+  with_published = any(problem.published for problem in family.problems.values())
+  if with_published:
+    header.append("published")
+  lines = [_row(header), _row(["---"] * len(header))]
   for problem, cells in results.items():
     winner = winner_of(cells)
-    texts = [_markdown_cell(cells.get(name), name == winner) for name in algorithms]
+    texts = [_markdown_cell(cells.get(name), name == winner, with_published) for name in algorithms]
+    if with_published:
+      texts.append(_published(family.problems[problem]))
     lines.append(_row([family.problems[problem].label, *texts]))
-  return "\n".join([*lines, "", *_verdicts(family, results)]) + "\n"
+  sources = sorted({each.source for problem in results for each in family.problems[problem].published})
+  found = [*_verdicts(family, results), *([f"- Published by: {'; '.join(sources)}."] if sources else [])]
+  return "\n".join([*lines, "", *found]) + "\n"
+
+
+def _published(problem: Problem) -> str:
+  return (
+    "<br>".join(f"{each.method} {number(each.value)} ({_millions(each.steps)})" for each in problem.published) or "-"
+  )
+
+
+def _millions(steps: int) -> str:
+  return f"{number(steps / 1e6)} M steps"
 
 
 def short_markdown(family: Family, results: Results) -> str:
@@ -139,13 +157,16 @@ def _algorithms(results: Results) -> list[str]:
   return in_order(present)
 
 
-def _markdown_cell(cell: Cell | None, is_winner: bool) -> str:
+def _markdown_cell(cell: Cell | None, is_winner: bool, with_budget: bool) -> str:
   if cell is None:
     return "-"
   mean = _emphasised(number(cell["mean"]), is_winner)
   lines = [f"{mean} {_interval(cell)}", f"IQM {number(cell['iqm'])}"]
   best, last = (_mean(cell.get(name, [])) for name in ("best_evaluation_returns", "evaluation_returns"))
   lines.append(f"best policy {number(best)}, last {number(last)}" if best is not None else f"last {number(last)}")
+  if with_budget:
+    training = cell["seconds"] - cell["compile_seconds"]
+    lines.append(f"{_millions(cell['steps'])}, {training:.0f} s + {cell['compile_seconds']:.0f} s")
   if cell["paper"] is not None:
     lines.append(f"paper {number(cell['paper'])}")
   return "<br>".join(lines) + _lost(cell, "<br>")

@@ -24,6 +24,7 @@ def summary_of(best, diverged=None):
     "compile_seconds": 1.0,
     "run_seconds": 2.0,
     "epochs": 10,
+    "steps": 640,
     "status": "finished",
   }
 
