@@ -44,6 +44,7 @@ def get_config(argument: str = "ackley64") -> ConfigDict:
   config.likelihood_ratio.learning_rate, config.rp.learning_rate = _gradient_step_rates(match[1], dimension)
   # The authors' stored runs; their released De Jong-1 configuration says 1e-2 for LR+RP, which no run was made with.
   config.lrp.learning_rate = config.likelihood_ratio.learning_rate
+  config.tp.learning_rate = config.rp.learning_rate
   # The authors' runs retried PPO at one lower rate only, and let its rate fall without a floor; the paper's results on
   # these problems depend on it (docs/algorithms.md).
   config.ppo.compound_retries = False

@@ -16,7 +16,7 @@ from gippo_jax.parsing import default_config
 
 BACKENDS = ("spring", "generalized", "positional", "mjx")
 _LOCOMOTION = ("ant", "hopper", "half_cheetah", "walker2d", "humanoid")
-_FIRST_ORDER = ("rp", "shac", "pe")
+_FIRST_ORDER = ("rp", "shac", "pe", "tp")
 
 
 def get_config(argument: str = "cartpole") -> ConfigDict:
@@ -49,7 +49,7 @@ def get_config(argument: str = "cartpole") -> ConfigDict:
   config.horizon = 32
   config.normalize_values = False
   config.rematerialize = True
-  config.rp.gae_lambda = config.lrp.gae_lambda = 1.0
+  config.rp.gae_lambda = config.lrp.gae_lambda = config.tp.gae_lambda = 1.0
   config.actor.fixed_std = algorithm in _FIRST_ORDER
   config.actor.initial_log_std = -1.0
   config.critic.units = (64, 64)

@@ -52,11 +52,11 @@ def get_config(argument: str = "pace_car_2") -> ConfigDict:
   config.horizon = 32
   config.num_epochs = 500
   config.normalize_values = False
-  config.rp.gae_lambda = config.lrp.gae_lambda = 1.0
+  config.rp.gae_lambda = config.lrp.gae_lambda = config.tp.gae_lambda = 1.0
   config.actor.units = (512, 64, 64)
   config.critic.units = (64, 64)
   config.likelihood_ratio.learning_rate = 3e-4
-  config.rp.learning_rate = 1e-3
+  config.rp.learning_rate = config.tp.learning_rate = 1e-3
   config.lrp.learning_rate = 3e-4
   config.alpha.initial = 0.1
   config.alpha.learning_rate = 1e-5
@@ -64,5 +64,5 @@ def get_config(argument: str = "pace_car_2") -> ConfigDict:
   config.ppo.minibatch_size = 2048
   if algorithm:
     config.algorithm = algorithm
-    config.actor.fixed_std = algorithm == "rp"
+    config.actor.fixed_std = algorithm in ("rp", "tp")
   return config

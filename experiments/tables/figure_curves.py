@@ -23,6 +23,7 @@ STYLES = {
   "ppo": {"color": "#009E73", "linestyle": "-."},
   "lrp": {"color": "#CC79A7", "linestyle": (0, (4, 1, 1, 1, 1, 1))},
   "pe": {"color": "#8C2D04", "linestyle": (0, (8, 2, 2, 2))},
+  "tp": {"color": "#D55E00", "linestyle": (0, (1, 1, 4, 1))},
   "gippo": {"color": "#000000", "linestyle": "-"},
 }
 # Of algorithms that are not here, in the order in which they are drawn.

@@ -34,3 +34,18 @@ def inverse_variance_weight(variance: Float[Array, "*shape"], other: Float[Array
   """
   weight = other / (variance + other + _SMALLEST_VARIANCE)
   return jnp.where(jnp.isfinite(weight), weight, 0.5)
+
+
+def second_share(variance: Float[Array, "*shape"], other: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+  """Weight of the second of two estimators, `variance / (variance + other)`, whatever the unit of the two.
+
+  Args:
+    variance: of the first, `[...]`.
+    other: of the second, `[...]`.
+
+  Returns:
+    The weight in [0, 1], `[...]`; one half where both are zero, or one is no finite number.
+  """
+  total = variance + other
+  known = jnp.isfinite(total) & (total > 0.0)
+  return jnp.where(known, variance / jnp.where(known, total, 1.0), 0.5)

@@ -100,6 +100,32 @@ def collect(
   Returns:
     The batch of environments after the window, and the window.
   """
+  environment, window, _ = _roll(setup, state, actor, noise, perturbation, between_steps, keep_states=False)
+  return environment, window
+
+
+def collect_with_states(
+  setup: Setup, state: TrainingState, noise: jax.Array
+) -> tuple[EpisodeState, Window, EpisodeState]:
+  """Window of the state's actor without any derivative, and the batch of environments before each of its steps.
+
+  Returns:
+    The batch of environments after the window, the window, and the batches before the steps, `[T, N, ...]`.
+  """
+  environment, window, states = _roll(setup, state, state.actor, noise, None, lambda batch: batch, keep_states=True)
+  assert states is not None
+  return environment, jax.lax.stop_gradient(window), states
+
+
+def _roll(
+  setup: Setup,
+  state: TrainingState,
+  actor: PyTree,
+  noise: jax.Array,
+  perturbation: jax.Array | None,
+  between_steps: Callable[[EpisodeState], EpisodeState],
+  keep_states: bool,
+) -> tuple[EpisodeState, Window, EpisodeState | None]:
   env, networks, config = setup
   acting = policy_of(setup, PolicyState(actor, state.observation_statistics))
 
@@ -113,19 +139,20 @@ def collect(
     if shift is not None:
       action = action + shift
     reached = env.step(environment, gaussian.squash(action))
-    return reached, (raw, obs, action, mean, log_std, reached.final_obs, reached.current, reached.done, reached.fault)
+    seen = (raw, obs, action, mean, log_std, reached.final_obs, reached.current, reached.done, reached.fault)
+    return reached, (seen, environment if keep_states else None)
 
   if config.rematerialize:
     step = jax.checkpoint(step)
   inputs = spread((noise, perturbation), axis=1)
   environment, steps = jax.lax.scan(step, spread(state.environment, axis=0), inputs)
-  raw, obs, action, mean, log_std, final_obs, transition, done, fault = steps
+  (raw, obs, action, mean, log_std, final_obs, transition, done, fault), states = steps
 
   value, next_value = _values(setup, state, obs, acting.normalize(final_obs), transition.terminated, done)
   reward = transition.reward
   episode_start = jnp.concatenate([state.episode_start[None], done[:-1]])
   advantage = advantages.generalized_advantages(reward, value, next_value, done, config.discount, config.gae_lambda)
-  return environment, Window(
+  window = Window(
     raw_observation=raw,
     observation=obs,
     noise=noise,
@@ -140,25 +167,40 @@ def collect(
     episode_start=episode_start,
     advantage=advantage,
   )
+  return environment, window, states
 
 
 def _values(
   setup: Setup, state: TrainingState, obs: jax.Array, reached: jax.Array, terminated: jax.Array, done: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
   """Target critic's values of the observations acted on and of those reached."""
+  reached, worthless = _usable(reached, terminated, done)
+  stacked = jnp.stack([obs, reached])
+  value, next_value = apply_by_environment(lambda x: value_of(setup, state, x), stacked, axis=2)
+  return value, jnp.where(worthless, 0.0, next_value)
 
-  def value_of(x):
-    raw = setup.networks.value(state.target_critic, x)
-    return state.value_statistics.denormalize(raw) if setup.config.normalize_values else raw
 
+def value_of(setup: Setup, state: TrainingState, obs: jax.Array) -> jax.Array:
+  """Target critic's value of normalised observations, `[..., O] -> [...]`."""
+  raw = setup.networks.value(state.target_critic, obs)
+  return state.value_statistics.denormalize(raw) if setup.config.normalize_values else raw
+
+
+def next_value_of(setup: Setup, state: TrainingState, reached: EpisodeState) -> jax.Array:
+  """Target critic's value of what a step reached, 0 after an early end; `[N]`."""
+  acting = policy_of(setup, PolicyState(state.actor, state.observation_statistics))
+  obs, worthless = _usable(acting.normalize(reached.final_obs), reached.current.terminated, reached.done)
+  return jnp.where(worthless, 0.0, value_of(setup, state, obs))
+
+
+def _usable(reached: jax.Array, terminated: jax.Array, done: jax.Array) -> tuple[jax.Array, jax.Array]:
+  """What the critic is asked of the observations reached, and where its answer counts for nothing."""
   # NaN compares false, so that it counts as unusable. The network's input is replaced, not its output: a `where` after
   # the network would still multiply the NaN's derivative by zero.
   usable = jnp.all(jnp.abs(reached) <= _LARGEST_OBSERVATION, axis=-1)
   ended_badly = (done > 0) & ~usable
   reached = jnp.where(ended_badly[..., None], jnp.zeros_like(reached), reached)
-  worthless = (terminated > 0) | ended_badly
-  value, next_value = apply_by_environment(value_of, jnp.stack([obs, reached]), axis=2)
-  return value, jnp.where(worthless, 0.0, next_value)
+  return reached, (terminated > 0) | ended_badly
 
 
 def collect_with_gradient(

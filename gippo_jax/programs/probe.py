@@ -15,7 +15,7 @@ _LEAST_STEPS = 4
 _MOST_STEPS = 32
 _STARTS = 4
 # It runs once, so that a compiler that does not optimise is done earlier: half the time on MuJoCo's simulator.
-_QUICKLY = {"xla_backend_optimization_level": 0}
+_QUICKLY: dict[str, str | bool] = {"xla_backend_optimization_level": "0"}
 
 
 def require_differentiable(env: Environment, config: Config) -> None:

@@ -118,7 +118,7 @@ def test_an_interrupted_run_resumes_exactly(uninterrupted, run, environment, tmp
 BAD = {
   "unknown field": ("--config.nosuch=3", "config.nosuch", "known: algorithm"),
   "unknown nested field": ("--config.ppo.nosuch=3", "config.ppo.nosuch", "clip_range"),
-  "unknown algorithm": ("--config.algorithm=sarsa", "'sarsa'", "one of lr, rp, shac, ppo, lrp, pe, gippo"),
+  "unknown algorithm": ("--config.algorithm=sarsa", "'sarsa'", "one of lr, rp, shac, ppo, lrp, pe, tp, gippo"),
   "zero horizon": ("--config.horizon=0", "config.horizon: '0'", "integer >= 1"),
   "negative environments": ("--config.num_envs=-4", "config.num_envs: '-4'", "integer >= 1"),
   "word for a number": ("--config.horizon=abc", "config.horizon: 'abc'", "integer >= 1"),

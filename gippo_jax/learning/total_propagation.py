@@ -1,0 +1,198 @@
+"""Total propagation: one sweep back over the steps that mixes two estimates of the gradient at each of them.
+
+Parmas, Rasmussen, Peters, Doya, "PIPPS: Flexible Model-Based Policy Search Robust to the Curse of Chaos", ICML 2018,
+Algorithm 1. At every step there are two messages to the policy's outputs `zeta = (mean, log std)`: the reparameterised
+one, which came back through the dynamics, and the likelihood ratio's, which needs the return alone. The mixed message
+goes on to the step's observation, and so to earlier steps: where backpropagation explodes, the likelihood ratio takes
+its place from there on.
+
+Messages are by `y = (mean / std, log std)`, as in `learning.output_gradients`.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+
+from gippo_jax.envs.base import PyTree
+from gippo_jax.learning.mixers import second_share, total_variance
+from gippo_jax.learning.output_gradients import reparameterized
+
+# Maps parameters and observations `[..., O]` to mean and log standard deviation, `[..., A]`.
+Outputs = Callable[[PyTree, jax.Array], tuple[jax.Array, jax.Array]]
+
+
+class Steps(NamedTuple):
+  """`T` steps of `N` particles, time-major.
+
+  Attributes:
+    dynamics: whatever going back through the dynamics needs, `[T, N, ...]`.
+    obs: what the policy saw, `[T, N, O]`.
+    noise: `eps` of the actions, `[T, N, A]`.
+    likelihood_ratio: the second message, `[T, N, 2 A]` (`output_gradients.likelihood_ratio`).
+    scale: of a step in the objective, `[T, N]`: the discounts before it.
+  """
+
+  dynamics: PyTree
+  obs: jax.Array
+  noise: jax.Array
+  likelihood_ratio: jax.Array
+  scale: jax.Array
+
+
+class Dynamics(Protocol):
+  """The way back through one step of the simulator."""
+
+  def __call__(self, message: PyTree, step: PyTree) -> tuple[PyTree, jax.Array]:
+    """From the derivative of the return by what the step reached, to those by what it began in and by its action.
+
+    Args:
+      message: derivative of the return from the next step on, a pytree of `[N, ...]`.
+      step: the step's entry of `Steps.dynamics`.
+
+    Returns:
+      The derivative of the return from this step on by the step's start, the action held fixed, `[N, ...]` like
+      `message`; and by its action, `[N, A]`.
+    """
+    ...
+
+
+class Mixer(Protocol):
+  """How much the likelihood ratio counts at a step."""
+
+  def __call__(
+    self, pathwise: jax.Array, other: jax.Array, usable: jax.Array, by_parameters: Callable[[jax.Array], jax.Array]
+  ) -> jax.Array:
+    """Weight of the second message in [0, 1].
+
+    Args:
+      pathwise, other: the two messages, `[N, 2 A]`, scaled as the objective scales the step.
+      usable: where the first is finite, `[N]`.
+      by_parameters: maps messages `[N, 2 A]` to what each particle says of the policy's parameters, `[N, P]`.
+
+    Returns:
+      Of a shape that broadcasts with `[N, 2 A]`.
+    """
+    ...
+
+
+class Swept(NamedTuple):
+  """What a sweep found.
+
+  Attributes:
+    gradient: of the mean over the particles of the sum of all scaled returns, like the parameters.
+    weight: mean weight of the likelihood ratio at each step, `[T]`.
+    dropped: share of the reparameterised messages that were not finite, `[T]`.
+  """
+
+  gradient: PyTree
+  weight: jax.Array
+  dropped: jax.Array
+
+
+def by_parameter_variance(
+  pathwise: jax.Array, other: jax.Array, usable: jax.Array, by_parameters: Callable[[jax.Array], jax.Array]
+) -> jax.Array:
+  """The paper's mixer: one weight per step, `V_rp / (V_rp + V_lr)`.
+
+  The variances are over the particles, of the gradient by the parameters through this step's policy alone, and summed
+  over all parameters. The arguments are those of `Mixer`.
+  """
+  everyone = jnp.ones_like(usable)
+  return second_share(total_variance(by_parameters(pathwise), usable), total_variance(by_parameters(other), everyone))
+
+
+def constant(weight: float) -> Mixer:
+  """The same weight at every step: 0 is backpropagation through time, 1 the likelihood ratio."""
+
+  def mix(pathwise, other, usable, by_parameters):
+    del other, usable, by_parameters
+    return jnp.full((), weight, pathwise.dtype)
+
+  return mix
+
+
+def sweep(
+  parameters: PyTree,
+  outputs: Outputs,
+  dynamics: Dynamics,
+  observe: Callable[[PyTree, jax.Array], PyTree],
+  message: PyTree,
+  steps: Steps,
+  mixer: Mixer = by_parameter_variance,
+) -> Swept:
+  """Goes back over the steps.
+
+  A particle whose message through the dynamics is not finite is dropped at that step: the likelihood ratio stands for
+  it there, and its message begins anew.
+
+  Args:
+    parameters: of the policy.
+    outputs: the policy.
+    dynamics: the way back through a step; carries its own message.
+    observe: adds the derivative by the observation, `[N, O]`, to a message.
+    message: derivative of the return behind the last step, `[N, ...]`.
+    steps: time-major.
+    mixer: of the two messages.
+  """
+
+  def back(carry, step):
+    message, gradient = carry
+    message, action_gradient = dynamics(message, step.dynamics)
+    usable = _finite(message) & _finite(action_gradient)
+    message = jax.tree.map(lambda leaf: _keep(usable, leaf), message)
+    log_std = outputs(parameters, step.obs)[1]
+    pathwise = reparameterized(_keep(usable, action_gradient)[None], log_std[None], step.noise[None])[0]
+
+    scale = step.scale[:, None]
+    weight = mixer(
+      scale * pathwise,
+      scale * step.likelihood_ratio,
+      usable,
+      lambda messages: _by_particle(outputs, parameters, step.obs, log_std, messages),
+    )
+    weight = jnp.where(usable[:, None], weight, 1.0)
+    mixed = weight * step.likelihood_ratio + (1.0 - weight) * pathwise
+
+    _, pull_back = jax.vjp(lambda parameters, obs: _scaled(outputs, parameters, obs, log_std), parameters, step.obs)
+    of_step, _ = pull_back(scale * mixed)
+    _, by_obs = pull_back(mixed)
+    gradient = jax.tree.map(jnp.add, gradient, of_step)
+    dropped = 1.0 - jnp.mean(usable.astype(mixed.dtype))
+    return (observe(message, by_obs), gradient), (jnp.mean(weight), dropped)
+
+  zeros = jax.tree.map(jnp.zeros_like, parameters)
+  (_, gradient), (weight, dropped) = jax.lax.scan(back, (message, zeros), steps, reverse=True)
+  num_particles = steps.scale.shape[1]
+  return Swept(jax.tree.map(lambda leaf: leaf / num_particles, gradient), weight, dropped)
+
+
+def _scaled(outputs: Outputs, parameters: PyTree, obs: jax.Array, log_std: jax.Array) -> jax.Array:
+  """`y = (mean / std, log std)`, the standard deviation that divides held fixed; `[..., 2 A]`."""
+  mean, own_log_std = outputs(parameters, obs)
+  return jnp.concatenate([mean * jnp.exp(-jax.lax.stop_gradient(log_std)), own_log_std], axis=-1)
+
+
+def _by_particle(
+  outputs: Outputs, parameters: PyTree, obs: jax.Array, log_std: jax.Array, messages: jax.Array
+) -> jax.Array:
+  """What each particle's message says of the parameters; `[N, P]`."""
+
+  def of_one(obs, log_std, message):
+    _, pull_back = jax.vjp(lambda parameters: _scaled(outputs, parameters, obs, log_std), parameters)
+    return ravel_pytree(pull_back(message)[0])[0]
+
+  return jax.vmap(of_one)(obs, log_std, messages)
+
+
+def _finite(tree: PyTree) -> jax.Array:
+  """Particles of which every entry is finite; `[N]`."""
+  flags = [jnp.all(jnp.isfinite(leaf.reshape(leaf.shape[0], -1)), axis=1) for leaf in jax.tree.leaves(tree)]
+  return jnp.all(jnp.stack(flags), axis=0)
+
+
+def _keep(usable: jax.Array, leaf: jax.Array) -> jax.Array:
+  """Zero for the other particles."""
+  return jnp.where(usable.reshape(-1, *[1] * (leaf.ndim - 1)), leaf, jnp.zeros_like(leaf))
