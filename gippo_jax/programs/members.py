@@ -160,6 +160,8 @@ class Members:
     """
     epochs = np.zeros(self.program.rows, np.int32)  # the filling rows make no epoch
     epochs[: self.num_members] = num_epochs if frozen is None else np.where(frozen, 0, num_epochs)
+    # JAX keeps no place for arrays without entries, such as simulators have of what a model lacks, and asks for it.
+    states = jax.tree.map(lambda leaf: leaf if leaf.size else self.program.place(leaf), states)
     states, metrics = self.program.advance(states, self.config, self.program.place(epochs))
     return states, PendingMetrics(metrics, num_epochs)
 

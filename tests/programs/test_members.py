@@ -237,3 +237,33 @@ def test_it_runs_as_plain_python():
   metrics, returns = run_under("jax_disable_jit", 1, 1)
   assert np.all(np.isfinite(metrics["critic_loss"]))
   assert np.all(np.isfinite(returns))
+
+
+class Hollow:
+  """A point mass with an array of no entries in its physics, as simulators have of what a model lacks."""
+
+  inner = envs.make("point_mass", dimension=1, episode_length=5)
+  observation_size = 2
+  action_size = 1
+  episode_length = 5
+  differentiable = True
+
+  def reset(self, key):
+    state = self.inner.reset(key)
+    return state.replace(physics=(state.physics, jnp.zeros((0, 3))))
+
+  def step(self, state, action):
+    physics, hollow = state.physics
+    state = self.inner.step(state.replace(physics=physics), action)
+    return state.replace(physics=(state.physics, hollow))
+
+
+def test_states_may_hold_arrays_without_entries():
+  """JAX gives such an array back without a place; three members lie on two devices, one row filled up."""
+  config = config_of("rp")
+  members = make_members(Hollow(), config, 3)
+  members.compile(members.abstract_states())
+  states = members.init([1, 2, 3])
+  for _ in range(2):
+    states, pending = members.launch(states, 1)
+  assert np.all(np.isfinite(members.fetch(pending)["actor_loss"]))
