@@ -19,7 +19,7 @@ def page(scene: Scene) -> str:
 
   Args:
     scene: `title`, `subtitle`, `timeStep` (s), `rewards` of the steps, `curves`, and `kind` with what that kind of
-      picture draws: `straight` and `ring` roads, `cartpole`.
+      picture draws: `straight` and `ring` roads, `cartpole`, `quadrotor`.
   """
   # "</" would end the script element that holds the data.
   data = json.dumps(scene, allow_nan=False).replace("</", "<\\/")

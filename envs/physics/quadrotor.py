@@ -25,8 +25,8 @@ Array = jax.Array
 
 GRAVITY = 9.81
 TASKS = ("hover", "figure_eight")
-# Errors that cost 1 each (see `tracking_reward`).
-POSITION_SCALE, SPEED_SCALE, RATE_SCALE, TILT_SCALE = 0.25, 1.0, 10.0, 2.0  # m, m/s, rad/s, 1 - cos(tilt)
+# Lengths of the kernels of `tracking_reward`: m, m/s, rad/s.
+POSITION_SCALE, SPEED_SCALE, RATE_SCALE = 0.5, 1.0, 5.0
 # Times ahead at which a figure of eight is seen, s.
 PREVIEW_TIMES = np.array([0.1, 0.2, 0.3, 0.4, 0.5])
 # Of the classical Runge-Kutta method: how far each stage goes along the slope before it, and the weight of its own.
@@ -70,9 +70,9 @@ class Quadrotor:
       torque = (sum y_i f_i, -sum x_i f_i, torque_per_thrust (-f_1 + f_2 - f_3 + f_4))
       f_i' = (command_i - f_i) / motor_time_constant
 
-  An action `a` in [-1, 1], clipped, commands the share `h + a / 2 + (1 / 2 - h) a^2` of the largest thrust, with
-  `h = 1 / thrust_to_weight`: nothing at -1, hovering at 0, all at 1, and nowhere less for more. A control step
-  is `num_substeps` steps of the classical Runge-Kutta method, in which the lag is exact; after each, `q` is normalised.
+  An action `a` in [-1, 1], clipped, commands each rotor `(1 + thrust_range a)` times its thrust in hovering. A control
+  step is `num_substeps` steps of the classical Runge-Kutta method, in which the lag is exact; after each, `q` is
+  normalised.
 
   The observation, in the body's frame, holds the target's position (m) and velocity (m/s) relative to the vehicle,
   the upward direction, the body rate (rad/s), the thrusts in units of hovering; and, of a figure of eight, the
@@ -85,9 +85,10 @@ class Quadrotor:
   to crash.
 
   Defaults are the Crazyflie 2.0's: inertia, torque and drag (at hovering speed) by Foerster, "System Identification
-  of the Crazyflie 2.0 Nano Quadrocopter", ETH Zurich, 2015, as is the largest thrust, 0.159 N a rotor; the lag, which
-  settles to 2 % in 0.15 s, by Molchanov et al., "Sim-to-(Multi)-Real", IROS 2019. The rotational drag is a bound: full
-  roll spins up to 36 rad/s, the range of its gyroscope (2000 degrees/s), instead of without end.
+  of the Crazyflie 2.0 Nano Quadrocopter", ETH Zurich, 2015, whose rotors' 0.159 N carry 2.3 times the weight, of which
+  action 1 commands 2; the lag, which settles to 2 % in 0.15 s, by Molchanov et al., "Sim-to-(Multi)-Real", IROS 2019.
+  The rotational drag is a bound: full roll spins up to 34 rad/s, about the range of its gyroscope (2000 degrees/s),
+  instead of without end.
 
   Attributes:
     task: "hover" or "figure_eight".
@@ -96,7 +97,7 @@ class Quadrotor:
     inertia_roll: about the forward axis, kg m^2.
     inertia_pitch: about the axis to the left, kg m^2.
     inertia_yaw: about the upward axis, kg m^2.
-    thrust_to_weight: largest thrust of all rotors over the weight, from 4/3 to 4.
+    thrust_range: share of the hovering thrust that action 1 adds and action -1 takes away, at most 1.
     torque_per_thrust: yaw torque of a rotor over its thrust, m.
     motor_time_constant: s.
     drag: kg/s.
@@ -117,7 +118,7 @@ class Quadrotor:
   inertia_roll: float = 16.57e-6
   inertia_pitch: float = 16.66e-6
   inertia_yaw: float = 29.26e-6
-  thrust_to_weight: float = 2.32
+  thrust_range: float = 1.0
   torque_per_thrust: float = 0.00596
   motor_time_constant: float = 0.0375
   drag: float = 0.007
@@ -132,9 +133,7 @@ class Quadrotor:
     require_choice("task", self.task, TASKS)
     for name in ("mass", "arm_length", "inertia_roll", "inertia_pitch", "inertia_yaw", "torque_per_thrust"):
       require_positive_real(name, getattr(self, name))
-    # Outside, a larger action would somewhere command a smaller thrust.
-    require_positive_real("thrust_to_weight", self.thrust_to_weight, 4.0)
-    require_real("thrust_to_weight", self.thrust_to_weight, 4.0 / 3.0)
+    require_positive_real("thrust_range", self.thrust_range, 1.0)
     for name in ("drag", "rotational_drag"):
       require_real(name, getattr(self, name), 0.0)
     for name in ("motor_time_constant", "half_width", "period", "time_step"):
@@ -193,10 +192,7 @@ class Quadrotor:
 
   def commanded_thrust(self, action: Array) -> Array:
     """Thrust that the rotors go to under an action, N, `[4]`."""
-    action = jnp.clip(action, -1.0, 1.0)
-    hover = 1.0 / self.thrust_to_weight
-    share = hover + 0.5 * action + (0.5 - hover) * action**2
-    return self.hover_thrust * self.thrust_to_weight * share
+    return self.hover_thrust * (1.0 + self.thrust_range * jnp.clip(action, -1.0, 1.0))
 
   def advance(self, body: Body, thrust: Array, command: Array, time_step: float) -> tuple[Body, Array]:
     """One step of the classical Runge-Kutta method, of fourth order.
@@ -309,12 +305,13 @@ class Quadrotor:
 
 
 def tracking_reward(body: Body, target: Array, target_velocity: Array) -> Array:
-  """`(1 + cost)^(-1/2)`, in (0, 1], an inverse multiquadric whose slope falls as slowly as `1 / distance^2` far away.
+  """A weighted mean of how near, how slow, how calm and how upright a vehicle is, in [0, 1].
 
-      cost = |p - target|^2 / (0.25 m)^2 + |v - target velocity|^2 / (1 m/s)^2 + |omega|^2 / (10 rad/s)^2
-             + (1 - cos tilt) / 2
+      0.4 k(|p - target| / 0.5 m) + 0.2 k(|v - target velocity| / 1 m/s) + 0.2 k(|omega| / 5 rad/s)
+      + 0.2 (1 + cos tilt) / 2
 
-  Squares alone: it is smooth at the target, too. No term can be earned on its own, as it could in a sum of kernels.
+  with `k(x) = (1 + x^2)^(-1/2)`, the inverse multiquadric: smooth at 0, and its slope falls as slowly as `1 / x^2` far
+  away. A mean and not a product, so that one that is lost far away still learns to be calm and upright.
 
   Args:
     body: the vehicle.
@@ -322,13 +319,14 @@ def tracking_reward(body: Body, target: Array, target_velocity: Array) -> Array:
     target_velocity: m/s, `[3]`.
   """
   _, x, y, _ = body.attitude
-  cost = (
-    jnp.sum((body.position - target) ** 2) / POSITION_SCALE**2
-    + jnp.sum((body.velocity - target_velocity) ** 2) / SPEED_SCALE**2
-    + jnp.sum(body.body_rate**2) / RATE_SCALE**2
-    + 2.0 * (x**2 + y**2) / TILT_SCALE
-  )
-  return jax.lax.rsqrt(1.0 + cost)
+  near = _kernel(body.position - target, POSITION_SCALE)
+  slow = _kernel(body.velocity - target_velocity, SPEED_SCALE)
+  calm = _kernel(body.body_rate, RATE_SCALE)
+  return 0.4 * near + 0.2 * slow + 0.2 * calm + 0.2 * (1.0 - (x**2 + y**2))
+
+
+def _kernel(vector: Array, scale: float) -> Array:
+  return jax.lax.rsqrt(1.0 + jnp.sum(vector**2) / scale**2)
 
 
 def _shifted(body: Body, slope: Body, time_step: float) -> Body:

@@ -27,6 +27,7 @@ ENVIRONMENTS = {
   "pace_car": envs.make("pace_car", scenario="b", episode_length=120),
   "ring": envs.make("ring", episode_length=60),
   "cartpole": envs.make("cartpole", episode_length=60),
+  "quadrotor": envs.make("quadrotor", task="figure_eight", episode_length=60),
 }
 
 
@@ -64,7 +65,13 @@ def test_a_page_holds_the_episode(shown):
   scene = scene_of(page)
   assert scene["title"] == "a </script> title"
   steps = len(trajectory.rewards)
-  for values in scene["vehicles"].values() if "vehicles" in scene else [scene["cart"]["x"], scene["cart"]["angle"]]:
+  if scene["kind"] == "cartpole":
+    shown = [scene["cart"]["x"], scene["cart"]["angle"]]
+  elif scene["kind"] == "quadrotor":
+    shown = [scene["quadrotor"][name] for name in ("position", "axes", "thrust", "target")]
+  else:
+    shown = scene["vehicles"].values()
+  for values in shown:
     assert len(values) == steps + 1
     assert len({np.shape(row) for row in values}) == 1
   assert len(scene["rewards"]) == steps
@@ -82,6 +89,26 @@ def test_the_scene_of_the_pace_car_is_the_simulators():
   np.testing.assert_allclose(y - y[:, :1], observation[:, 1], atol=2e-3)
   np.testing.assert_allclose(np.asarray(scene["vehicles"]["speed"])[:, 1:], observation[:, 2, 1:], atol=2e-3)
   assert "ended by" in scene["subtitle"]
+
+
+def test_the_scene_of_the_quadrotor_is_the_simulators():
+  env = ENVIRONMENTS["quadrotor"]
+  trajectory = trajectory_of(env)
+  shown = scene_of(env.page(trajectory, ""))["quadrotor"]
+  body = trajectory.states.physics.body
+  np.testing.assert_allclose(shown["position"], body.position, atol=1e-3)
+  axes = np.array(shown["axes"])
+  # Drawn four times as large: a rotor lies at place[0] forward + place[1] left, an arm's length from the centre.
+  for rotor in shown["rotors"]:
+    hub = rotor["place"][0] * axes[:, 0] + rotor["place"][1] * axes[:, 1]
+    np.testing.assert_allclose(np.sum(hub**2, 1), (4.0 * env.arm_length) ** 2, rtol=0.02)
+  w, x, y, z = np.moveaxis(body.attitude, 1, 0)
+  up = np.stack([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x**2 + y**2)], 1)
+  np.testing.assert_allclose(axes[:, 2] / np.linalg.norm(axes[:, 2], axis=1, keepdims=True), up, atol=0.01)
+  # Every point of the path and of the flight is within the picture.
+  points = np.concatenate([shown["position"], shown["path"]]) @ np.array(shown["view"]).T
+  assert np.all(points >= np.array(shown["bounds"][:2]) - 1e-3)
+  assert np.all(points <= np.array(shown["bounds"][2:]) + 1e-3)
 
 
 @needs_browser
