@@ -87,7 +87,7 @@ class Quadrotor:
   Defaults are the Crazyflie 2.0's: inertia, torque and drag (at hovering speed) by Foerster, "System Identification
   of the Crazyflie 2.0 Nano Quadrocopter", ETH Zurich, 2015, whose rotors' 0.159 N carry 2.3 times the weight, of which
   action 1 commands 2; the lag, which settles to 2 % in 0.15 s, by Molchanov et al., "Sim-to-(Multi)-Real", IROS 2019.
-  The rotational drag is a bound: full roll spins up to 34 rad/s, about the range of its gyroscope (2000 degrees/s),
+  The rotational drag is a bound: full roll spins up to 33 rad/s, about the range of its gyroscope (2000 degrees/s),
   instead of without end.
 
   Attributes:

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from gippo_jax.envs.base import Trajectory
@@ -40,13 +41,13 @@ def scene(env: "Quadrotor", trajectory: Trajectory, title: str) -> Scene:
   """
   body, thrust, phase = trajectory.states.physics
   position = np.asarray(body.position, float)
-  target = np.asarray(env.target(phase)[0], float)
+  target = np.asarray(env.target(jnp.asarray(phase))[0], float)
   share = np.asarray(thrust, float) / env.hover_thrust
   # Columns of the rotation, each as long as a rotor's place along it.
   reach = ENLARGEMENT * np.sqrt(0.5) * env.arm_length
   axes = reach * np.swapaxes(np.asarray(jax.vmap(quaternion.matrix)(body.attitude), float), 1, 2)
   around = np.linspace(0.0, 2.0 * np.pi, 121)
-  path = np.asarray(env.target(around)[0], float)
+  path = np.asarray(env.target(jnp.asarray(around))[0], float)
   floor = _floor(np.concatenate([position, path]), 2.0 * reach)
   corners = np.array([(x, y, floor[4]) for x in floor[:2] for y in floor[2:4]])
   outline = np.concatenate([corners, position + 2.5 * reach, position - 2.5 * reach, path]) @ _VIEW.T
