@@ -12,7 +12,8 @@ from scipy.spatial.transform import Rotation
 
 from gippo_jax import envs
 from gippo_jax.envs.physics import figure_eight, quaternion
-from gippo_jax.envs.physics.quadrotor import GRAVITY, PREVIEW_TIMES, Body, Quadrotor, QuadrotorPhysics, tracking_reward
+from gippo_jax.envs.physics.quadrotor import GRAVITY, PREVIEW_TIMES, Quadrotor, QuadrotorPhysics
+from gippo_jax.envs.physics.tracking import Body, tracking_reward
 from tests.stepping import check_gradient
 
 HOVER = Quadrotor()
