@@ -13,6 +13,7 @@ COMMANDS = {
   "evaluate": "returns of trained policies on fresh episodes",
   "render": "show a trained policy: a page, a moving picture, a frame",
   "verify": "train again from a checkpoint and compare bit for bit",
+  "gradients": "why gradients through an environment are not finite: step, environment, operation, line",
   "compare": "several runs or tables beside each other: curves, intervals, probability of improvement",
   "list": "environments, algorithms and presets",
   "sweep": "train many configurations side by side",

@@ -133,7 +133,7 @@ def test_help_shows_the_flags_without_jax(name):
   assert process.stdout.splitlines()[-1] == "False"
   wanted = {"compare": "--out", "list": "--plugin", None: "evaluate"}.get(name, "--workdir")
   assert wanted in process.stdout
-  assert ("--config.FIELD" in process.stdout) == (name in ("train", "sweep", "tune", "list"))
+  assert ("--config.FIELD" in process.stdout) == (name in ("train", "sweep", "tune", "list", "gradients"))
 
 
 @pytest.mark.parametrize(
