@@ -79,8 +79,9 @@ def main(words: Sequence[str]) -> int:
     _EXPLORE.value,
     _EXAMINED.value,
   )
-  culprits = culprits_of(step, samples)
-  print("\n".join(_lines(experiment, counts, culprits, num_envs, num_steps, len(samples))))
+  print("\n".join(_counted(experiment, counts, num_envs, num_steps)), flush=True)
+  culprits = culprits_of(step, samples)  # takes longer
+  print("\n".join(_examined(culprits, counts.broken, len(samples))), end="\n" if samples else "")
   if _OUT.value:
     _write(pathlib.Path(_OUT.value).expanduser(), experiment, counts, culprits, len(samples))
   return 1 if counts.failed or counts.broken or counts.lost else 0
@@ -99,15 +100,8 @@ def _policy(env, seed: int) -> "Policy":
   return policy
 
 
-def _lines(
-  experiment: "Experiment",
-  counts: "Counts",
-  culprits: "list[Culprit]",
-  num_envs: int,
-  num_steps: int,
-  examined: int,
-) -> list[str]:
-  """The report."""
+def _counted(experiment: "Experiment", counts: "Counts", num_envs: int, num_steps: int) -> list[str]:
+  """The numbers in words."""
   actions = "random actions" if _WORKDIR.value is None else f"the {_POLICY.value} policy of {_WORKDIR.value}"
   share = lambda number: f"{100 * number / counts.samples:.3g} % ({number} of {counts.samples})"  # noqa: E731
   lines = [
@@ -127,11 +121,17 @@ def _lines(
   if counts.leaves:
     most = sorted(counts.leaves.items(), key=lambda pair: -pair[1])
     lines.append("derivatives by: " + ", ".join(f"{name} ({number})" for name, number in most[:6]))
-  if examined:
-    lines.append(f"operations, in {examined} of the {counts.broken} broken steps, the ones that break most first:")
+  return lines
+
+
+def _examined(culprits: "list[Culprit]", broken: int, examined: int) -> list[str]:
+  """The operations in words."""
+  if not examined:
+    return []
+  lines = [f"operations, in {examined} of the {broken} broken steps, the ones that break most first:"]
   for culprit in culprits[: _EXAMPLES.value]:
     lines += ["", *culprit.lines(examined)]
-  if examined and not culprits:
+  if not culprits:
     lines.append("none was found: operation by operation all is finite; what is compiled rounds differently")
   if len(culprits) > _EXAMPLES.value:
     lines += ["", f"and {len(culprits) - _EXAMPLES.value} more; --examples shows them"]

@@ -114,6 +114,9 @@ def hint_of(operation: Operation) -> str:
 
 def _pull_back(entry: Entry) -> Sequence[jax.Array]:
   """Derivatives by the active inputs, given those by the outputs."""
+  if entry.joint:
+    pairs = [(cell, output) for cell, output in zip(entry.inputs, entry.outputs, strict=True) if cell.active]
+    return [jnp.zeros_like(cell.value) if output.cotangent is None else output.cotangent for cell, output in pairs]
   pull, chosen, cotangents = _reverse_mode(entry)
   return pull(chosen, cotangents)
 

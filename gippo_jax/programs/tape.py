@@ -59,6 +59,7 @@ class Entry:
     inputs, outputs: its values.
     equation: what it is; None for what moves values in and out of loops.
     stack: the lines that led to it, innermost first, whoever's they are.
+    joint: whether the outputs are the inputs, which get a derivative all together or not at all.
   """
 
   function: Callable[..., Sequence[jax.Array]]
@@ -66,6 +67,7 @@ class Entry:
   outputs: list[Cell]
   equation: JaxprEqn | None
   stack: tuple[Frame, ...]
+  joint: bool = False
 
 
 class Tape:
@@ -160,7 +162,9 @@ class Tape:
 
   def _joint(self, cells: list[Cell], stack: tuple[Frame, ...]) -> list[Cell]:
     """The same values, which get a derivative all together or not at all."""
-    return self._do(lambda *values: values, cells, None, stack) if cells else []
+    outputs = [Cell(cell.value, cell.active, cell.origin) for cell in cells]
+    self.entries.append(Entry(lambda *values: values, cells, outputs, None, stack, joint=True))
+    return outputs
 
   def _do(
     self,
@@ -173,14 +177,10 @@ class Tape:
     constant = equation is not None and equation.primitive.name in _CONSTANT
     active = not constant and any(cell.active for cell in inputs)
     entry = Entry(function, inputs, [Cell(value, active and is_real(value)) for value in values], equation, stack)
-    if equation is None and len(inputs) == len(entry.outputs):  # each is one of the inputs
-      for cell, output in zip(inputs, entry.outputs, strict=True):
-        output.active, output.origin = output.active and (cell.active or len(inputs) == 1), cell.origin
-    else:
-      broken = [cell for cell in inputs if not is_finite(cell.value)]
-      origin = broken[0].origin if broken else entry
-      for output in entry.outputs:
-        output.origin = None if is_finite(output.value) else origin
+    broken = [cell for cell in inputs if not is_finite(cell.value)]
+    origin = broken[0].origin if broken else entry
+    for output in entry.outputs:
+      output.origin = None if is_finite(output.value) else origin
     self.entries.append(entry)
     return entry.outputs
 

@@ -88,7 +88,6 @@ def test_exit_code_0_where_all_is_finite(gradients):
     (("--config=any:shac", "--config.env.name=cartpole", "--num_envs=0"), "--num_envs: '0' is not allowed"),
     (("--config=any:shac", "--config.env.name=cartpole", "--examples=none"), "--examples"),
     (("--workdir=/nowhere/at/all",), "--workdir: /nowhere/at/all holds no run"),
-    (("--config=any:shac", "--config.env.name=gymnax:CartPole-v1"), "gymnax:CartPole-v1"),
   ],
 )
 def test_bad_words_end_in_one_line(gradients, flags, words):
