@@ -250,7 +250,8 @@ def count(
     failed = np.asarray(played.fault) > 0
     broken = ~finite.all(-1) & ~failed
     lost = ~np.isfinite(np.asarray(played.gradient)).all(-1)
-    ahead = np.stack([(broken | failed)[t:].any(0) for t in range(config.horizon)])
+    wrong: np.ndarray = np.logical_or(broken, failed)
+    ahead = np.stack([wrong[t:].any(0) for t in range(config.horizon)])
     totals += [failed.size, failed.sum(), broken.sum(), lost.sum(), (lost & ~ahead).sum()]
     leaves += (~finite & broken[..., None]).sum((0, 1))
     size = np.linalg.norm(np.where(lost[..., None], 0.0, np.asarray(played.gradient, np.float64)), axis=-1)
