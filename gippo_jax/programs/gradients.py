@@ -250,7 +250,7 @@ def count(
     failed = np.asarray(played.fault) > 0
     broken = ~finite.all(-1) & ~failed
     lost = ~np.isfinite(np.asarray(played.gradient)).all(-1)
-    wrong: np.ndarray = np.logical_or(broken, failed)
+    wrong = np.asarray(broken | failed)
     ahead = np.stack([wrong[t:].any(0) for t in range(config.horizon)])
     totals += [failed.size, failed.sum(), broken.sum(), lost.sum(), (lost & ~ahead).sum()]
     leaves += (~finite & broken[..., None]).sum((0, 1))
