@@ -248,9 +248,9 @@ def count(
     rows = [derivative(*jax.tree.map(lambda leaf, t=t: leaf[t], inputs)) for t in range(config.horizon)]
     finite, norm = (np.stack([np.asarray(row[part]) for row in rows]) for part in range(2))
     failed = np.asarray(played.fault) > 0
-    broken = ~finite.all(-1) & ~failed
+    broken = np.asarray(~finite.all(-1) & ~failed)
     lost = ~np.isfinite(np.asarray(played.gradient)).all(-1)
-    wrong = np.asarray(broken | failed)
+    wrong = broken | failed
     ahead = np.stack([wrong[t:].any(0) for t in range(config.horizon)])
     totals += [failed.size, failed.sum(), broken.sum(), lost.sum(), (lost & ~ahead).sum()]
     leaves += (~finite & broken[..., None]).sum((0, 1))
