@@ -248,8 +248,8 @@ def count(
     rows = [derivative(*jax.tree.map(lambda leaf, t=t: leaf[t], inputs)) for t in range(config.horizon)]
     finite, norm = (np.stack([np.asarray(row[part]) for row in rows]) for part in range(2))
     failed = np.asarray(played.fault) > 0
-    broken = np.asarray(~finite.all(-1) & ~failed)
-    lost = ~np.isfinite(np.asarray(played.gradient)).all(-1)
+    broken = ~finite.all(-1) & ~failed
+    lost = np.asarray(~np.isfinite(np.asarray(played.gradient)).all(-1))
     wrong = broken | failed
     ahead = np.stack([wrong[t:].any(0) for t in range(config.horizon)])
     totals += [failed.size, failed.sum(), broken.sum(), lost.sum(), (lost & ~ahead).sum()]
