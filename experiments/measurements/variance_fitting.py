@@ -1,5 +1,7 @@
 """Variational inference by single-sample gradients: the same ascent by three estimators."""
 
+from typing import cast
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -52,7 +54,7 @@ def ascend(
     pathwise, score = jax.vmap(lambda noise: gradients(integrand, mean, std, noise))(noise)
     chosen = jnp.stack(pathwise if estimator == "pathwise" else score)  # [2, draws, D]
     if estimator == "controlled":
-      plain = jnp.stack([noise / std, (noise**2 - 1.0) / std])
+      plain = jnp.stack([noise / std[None], (noise**2 - 1.0) / std[None]])
       # The constant is of earlier draws, so that the estimate stays without bias.
       constant = controls[0] / jnp.maximum(controls[1], 1e-12)
       latest = jnp.stack([jnp.mean(chosen * plain, axis=1), jnp.mean(plain**2, axis=1)])
@@ -60,10 +62,13 @@ def ascend(
       chosen = chosen - constant[:, None] * plain
     by_mean, by_std = jnp.mean(chosen, axis=1)
     gradient = {"mean": -by_mean, "log_std": -by_std * std}
-    updates, moments = optimizer.update(gradient, moments)
+    # optax mixes types, which strict promotion forbids.
+    with jax.numpy_dtype_promotion("standard"):
+      updates, moments = optimizer.update(gradient, moments)
     bound_noise = jax.random.normal(bound_key, (32, size))
-    bound = jnp.mean(jax.vmap(integrand)(mean + std * bound_noise))
-    return (optax.apply_updates(parameters, updates), moments, controls), bound
+    bound = jnp.mean(jax.vmap(integrand)(mean[None] + std[None] * bound_noise))
+    parameters = cast(dict[str, jax.Array], optax.apply_updates(parameters, updates))
+    return (parameters, moments, controls), bound
 
   carry = (start, optimizer.init(start), zeros)
   (parameters, _, _), bounds = jax.lax.scan(step, carry, jax.random.split(key, num_steps))

@@ -17,8 +17,13 @@ class Regression(NamedTuple):
   responses: jax.Array
 
 
+def _log_normal(z: jax.Array, log_variance: jax.Array) -> jax.Array:
+  """Log density of independent `N(0, exp(log_variance))`, summed."""
+  return -0.5 * jnp.sum(z**2 * jnp.exp(-log_variance) + log_variance + jnp.log(2.0 * jnp.pi))
+
+
 def _prior(z: jax.Array) -> jax.Array:
-  return jnp.sum(jax.scipy.stats.norm.logpdf(z, scale=jnp.sqrt(_PRIOR_VARIANCE)))
+  return _log_normal(z, jnp.full_like(z, jnp.log(_PRIOR_VARIANCE)))
 
 
 def draw_logistic(key: jax.Array, num_samples: int = 200, size: int = 10) -> Regression:
@@ -61,9 +66,7 @@ def poisson(data: Regression) -> Integrand:
 def funnel(z: jax.Array) -> jax.Array:
   """Neal's funnel: `z_0 ~ N(0, 3^2)`, the others `N(0, exp(z_0))`; far from any quadratic."""
   log_variance, others = z[0], z[1:]
-  return jax.scipy.stats.norm.logpdf(log_variance, scale=3.0) + jnp.sum(
-    jax.scipy.stats.norm.logpdf(others, scale=jnp.exp(0.5 * log_variance))
-  )
+  return _log_normal(log_variance, jnp.log(9.0)) + _log_normal(others, jnp.broadcast_to(log_variance, others.shape))
 
 
 def with_entropy(log_joint: Integrand, mean: jax.Array, std: jax.Array) -> Integrand:

@@ -74,7 +74,7 @@ def theory(quadratic: Quadratic, std: jax.Array) -> Variances:
     quadratic: the integrand.
     std: `s`, `[D]`.
   """
-  beta, scaled = std * quadratic.slope, std[:, None] * std * quadratic.curvature
+  beta, scaled = std * quadratic.slope, std[:, None] * std[None] * quadratic.curvature
   diagonal, rows = jnp.diag(scaled), jnp.sum(scaled**2, axis=1)
   expectation = quadratic.value + 0.5 * jnp.sum(diagonal)
   slopes, all_entries = jnp.sum(beta**2), jnp.sum(scaled**2)
@@ -122,7 +122,7 @@ def measure(
   def moments(key):
     noise = jax.random.normal(key, shape)
     pathwise, score = jax.vmap(lambda noise: gradients(f, mean, std, noise))(noise)
-    plain = Marginals(noise / std, (noise**2 - 1.0) / std)
+    plain = Marginals(noise / std[None], (noise**2 - 1.0) / std[None])
 
     def of(pathwise, score, plain):
       entries = (pathwise, pathwise**2, score, score**2, score * plain, plain, plain**2)
@@ -140,4 +140,4 @@ def _variances(moments: np.ndarray) -> tuple[jax.Array, jax.Array, jax.Array]:
   variance = score2 - score**2
   covariance, spread = cross - score * plain, plain2 - plain**2
   controlled = variance - covariance**2 / spread
-  return tuple(jnp.asarray(each) for each in (pathwise2 - pathwise**2, variance, controlled))
+  return jnp.asarray(pathwise2 - pathwise**2), jnp.asarray(variance), jnp.asarray(controlled)
