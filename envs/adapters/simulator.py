@@ -1,8 +1,9 @@
 """The adapter for environments with Brax's interface; MuJoCo Playground has it too."""
 
+import contextlib
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -26,6 +27,7 @@ class Simulator:
     episode_length: time limit in steps.
     observation: entry the policy sees where the inner observation is a dict of arrays.
     gradient_advice: see `envs.base.Environment`.
+    around_step: makes a context in which the inner step is traced.
   """
 
   inner: Any
@@ -33,6 +35,7 @@ class Simulator:
   episode_length: int
   observation: str = "state"
   gradient_advice: str = ""
+  around_step: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext
 
   differentiable = True
 
@@ -68,7 +71,7 @@ class Simulator:
   def step(self, state: State, action: jax.Array) -> State:
     # Environments write into the dicts of the state that they are given; they get a copy, so that `step` stays pure.
     before = jax.tree.map(lambda leaf: leaf, state.physics)
-    with standard_promotion():
+    with standard_promotion(), self.around_step():
       inner = settle(self.inner.step(before, jnp.clip(action, -1.0, 1.0)), like=state.physics)
     truncated = to_scalar(inner.info.get("truncation", 0.0))
     return State(
