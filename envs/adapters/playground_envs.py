@@ -1,26 +1,19 @@
 """MuJoCo Playground environments, on MJX's pure JAX implementation."""
 
-import contextlib
 import subprocess
 from typing import Any
 
 from gippo_jax.envs.adapters.common import import_package, require_known_name, require_known_parameters
-from gippo_jax.envs.adapters.mjx_search import finite_line_search
 from gippo_jax.envs.adapters.simulator import Simulator
 from gippo_jax.envs.base import require_positive_integer
 
 # `action_repeat` is the work of Playground's own wrappers, images need Warp, and Warp has no gradients.
-_OWN = ("episode_length", "iterations", "observation", "held_line_search")
+_OWN = ("episode_length", "iterations", "observation")
 _NOT_OURS = ("action_repeat", "episode_length", "impl", "vision", "vision_config")
 
 
 def from_playground(
-  env: Any,
-  episode_length: int | None = None,
-  iterations: int | None = None,
-  observation: str = "state",
-  held_line_search: bool = False,
-  **parameters,
+  env: Any, episode_length: int | None = None, iterations: int | None = None, observation: str = "state", **parameters
 ) -> Simulator:
   """Adapts a MuJoCo Playground environment.
 
@@ -31,8 +24,6 @@ def from_playground(
     iterations: iterations of MuJoCo's constraint solver; by default the model's own. Reverse mode needs 1: more are a
       `while_loop`. The physics then differs a little from Playground's.
     observation: entry the policy sees where the observation is a dict of arrays.
-    held_line_search: differentiate the solver's steps with their length held fixed (`mjx_search`): values are the same,
-      derivatives stay finite where the solver has converged.
     **parameters: single values of Playground's configuration of a named environment, e.g. `ctrl_dt`.
 
   Raises:
@@ -45,8 +36,6 @@ def from_playground(
     name = type(env).__name__
     require_known_parameters(name, parameters, list(_OWN))
     default_length = 1000
-  if not isinstance(held_line_search, bool):
-    raise ValueError(f"env.held_line_search: {held_line_search!r} is not allowed; allowed: True, False")
   if iterations is not None:
     require_positive_integer("iterations", iterations)
     env._mjx_model = env.mjx_model.tree_replace({"opt.iterations": iterations})
@@ -55,7 +44,6 @@ def from_playground(
     name,
     default_length if episode_length is None else episode_length,
     observation,
-    around_step=finite_line_search if held_line_search else contextlib.nullcontext,
     gradient_advice="" if int(env.mjx_model.opt.iterations) == 1 else "env.iterations=1",
   )
 

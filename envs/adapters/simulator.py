@@ -1,15 +1,15 @@
 """The adapter for environments with Brax's interface; MuJoCo Playground has it too."""
 
-import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from gippo_jax.envs.adapters.common import settle, to_scalar
+from gippo_jax.envs.adapters.mjx_search import finite_line_search
 from gippo_jax.envs.base import PyTree, State, require_positive_integer
 from gippo_jax.envs.third_party import standard_promotion
 
@@ -19,7 +19,8 @@ class Simulator:
   """An environment with Brax's interface behind the contract of `envs.base`.
 
   The inner state, its `info` and `metrics` included, is the physics. `done` is a termination, save where the inner
-  environment writes `info["truncation"]`. Actions are clipped to [-1, 1], the range both packages scale from.
+  environment writes `info["truncation"]`. Actions are clipped to [-1, 1], the range both packages scale from. Steps of
+  MJX have the derivative of a solver that has converged (`mjx_search`).
 
   Attributes:
     inner: object with `reset(rng)`, `step(state, action)` and `action_size`, without time limit and automatic reset.
@@ -27,7 +28,6 @@ class Simulator:
     episode_length: time limit in steps.
     observation: entry the policy sees where the inner observation is a dict of arrays.
     gradient_advice: see `envs.base.Environment`.
-    around_step: makes a context in which the inner step is traced.
   """
 
   inner: Any
@@ -35,7 +35,6 @@ class Simulator:
   episode_length: int
   observation: str = "state"
   gradient_advice: str = ""
-  around_step: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext
 
   differentiable = True
 
@@ -71,7 +70,7 @@ class Simulator:
   def step(self, state: State, action: jax.Array) -> State:
     # Environments write into the dicts of the state that they are given; they get a copy, so that `step` stays pure.
     before = jax.tree.map(lambda leaf: leaf, state.physics)
-    with standard_promotion(), self.around_step():
+    with standard_promotion(), finite_line_search():
       inner = settle(self.inner.step(before, jnp.clip(action, -1.0, 1.0)), like=state.physics)
     truncated = to_scalar(inner.info.get("truncation", 0.0))
     return State(

@@ -36,12 +36,13 @@ def test_the_closed_forms_hold_over_a_million_draws():
       assert np.all(np.abs(variances.mean(axis=0) - 1.0) < 4.5 * error)
   # The best constant, by its closed form E[score^2 f] / E[score^2].
   scaled = np.asarray(std * jnp.diag(quadratic.curvature) * std)
-  expectation = quadratic.value + 0.5 * scaled.sum()
+  expectation = float(quadratic.value) + 0.5 * scaled.sum()
+  noise, std = np.asarray(noise), np.asarray(std)
   for part, plain, constant in (
-    ("mean", np.asarray(noise) / np.asarray(std), np.asarray(expectation + scaled)),
-    ("std", (np.asarray(noise) ** 2 - 1.0) / np.asarray(std), expectation + 2.0 * scaled),
+    ("mean", noise / std, expectation + scaled),
+    ("std", (noise**2 - 1.0) / std, expectation + 2.0 * scaled),
   ):
-    left = np.var(getattr(score, part) - np.asarray(constant * plain), axis=1)
+    left = np.var(getattr(score, part) - constant * plain, axis=1)
     left = left / np.asarray(getattr(expected.controlled, part))
     error = left.std(axis=0) / np.sqrt(len(left))
     assert np.all(np.abs(left.mean(axis=0) - 1.0) < 4.5 * error)
