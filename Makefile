@@ -4,8 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
+PEERS_VENV := .venv-peers
+PEERS_INSTALLED := $(PEERS_VENV)/.installed
 
-.PHONY: train test test-slow lint format sweep table1 traffic-table traffic cartpole physics-table safe-alpha benchmark reliability clean
+.PHONY: train test test-slow lint format sweep table1 traffic-table traffic cartpole physics-table safe-alpha benchmark peers reliability clean
 
 train: $(INSTALLED)
 	$(RUN) -m gippo_jax.main --config=functions:ackley64 --workdir=runs/ackley64
@@ -76,14 +78,24 @@ traffic-table: $(INSTALLED)
 benchmark: $(INSTALLED)
 	$(RUN) -m experiments.benchmark functions --docs=docs
 
+# Other packages' trainers beside ours: every number of docs/peers.md.
+peers: $(INSTALLED) $(PEERS_INSTALLED)
+	$(RUN) -m experiments.peers --preset=cpu --peers_python=$(PEERS_VENV)/bin/python --out=runs/peers --docs=docs
+
 # The long proofs of docs/reliability.md: kills, damaged files, full disks, overlaps, and 200,000 epochs.
 reliability: $(INSTALLED)
 	$(RUN) -m experiments.reliability --out=runs/reliability --docs=docs
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PEERS_VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $@
+
+# The peers need an older JAX than ours, and so an environment of their own.
+$(PEERS_INSTALLED): experiments/peers/requirements.txt
+	$(PYTHON) -m venv $(PEERS_VENV)
+	$(PEERS_VENV)/bin/pip install --quiet --disable-pip-version-check -r experiments/peers/requirements.txt
 	touch $@

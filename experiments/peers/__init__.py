@@ -1,0 +1,1 @@
+"""Other packages' trainers beside ours, each in a process of its own: `python -m experiments.peers`."""
