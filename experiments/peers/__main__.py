@@ -14,11 +14,11 @@ from absl import flags
 from gippo_jax.cli.console import console
 from gippo_jax.errors import UserError
 from gippo_jax.experiments.peers import text
-from gippo_jax.experiments.peers.children import ChildError, events, require_interpreter
+from gippo_jax.experiments.peers.children import ChildError, require_interpreter
 from gippo_jax.experiments.peers.figure import draw_returns
-from gippo_jax.experiments.peers.lines import Request, Segment
-from gippo_jax.experiments.peers.problems import PRESETS, PROBLEMS, TRAINERS, Budget
-from gippo_jax.experiments.peers.results import is_finished, path_of, read_runs, run_of, write_run
+from gippo_jax.experiments.peers.problems import PRESETS, PROBLEMS, TRAINERS
+from gippo_jax.experiments.peers.results import read_runs
+from gippo_jax.experiments.peers.training import train
 from gippo_jax.experiments.tables.documents import replace_block, save_figure
 from gippo_jax.runs.files import write_json, write_text
 from gippo_jax.runs.lock import locked
@@ -30,47 +30,6 @@ _SEEDS = flags.DEFINE_integer("seeds", None, "Number of seeds; the preset's by d
 _OUT = flags.DEFINE_string("out", None, "Folder for the results. Default: runs/peers_PRESET.")
 _PYTHON = flags.DEFINE_string("peers_python", ".venv-peers/bin/python", "The peers' interpreter.")
 _DOCS = flags.DEFINE_string("docs", None, "Documentation folder whose peers.md, peers.json and picture are renewed.")
-
-
-def train(problem: str, trainer: str, budget: Budget, num_seeds: int, python: str, out: pathlib.Path) -> None:
-  """Trains a trainer's seeds on a problem that are not finished yet, and writes a file for each.
-
-  Raises:
-    UserError: when the folder holds other settings.
-    ChildError: when the trainer's process ends badly; the seeds that it finished are kept.
-  """
-  entry, how = PROBLEMS[problem], TRAINERS[trainer]
-  request = Request(
-    algorithm=how.algorithm,
-    environment=entry.environment,
-    episode_length=entry.episode_length,
-    settings=how.settings,
-    seeds=[],
-    epochs=budget.epochs,
-    checkpoints=budget.checkpoints,
-    episodes=entry.episodes,
-  )
-  seeds = [seed for seed in range(1, num_seeds + 1) if not is_finished(path_of(out, problem, trainer, seed), request)]
-  if not seeds:
-    print(f"{problem} {trainer}: finished before", flush=True)
-    return
-  segments: dict[int, list[Segment]] = {seed: [] for seed in seeds}
-  interpreter = sys.executable if how.is_ours else python
-  for event in events(interpreter, how.module, request._replace(seeds=seeds)):
-    if event.seed not in segments:
-      raise ChildError(f"{how.module} told of seed {event.seed}, which it was not asked for")
-    if isinstance(event, Segment):
-      segments[event.seed].append(event)
-      continue
-    found = segments.pop(event.seed)
-    if len(found) != budget.checkpoints + 1:
-      raise ChildError(f"{how.module} made {len(found)} evaluations of {budget.checkpoints + 1}")
-    run = run_of(problem, trainer, request, found, event, is_first=event.seed == seeds[0])
-    write_run(path_of(out, problem, trainer, event.seed), run)
-    speed = (run.steps[-1]) / max(1e-9, sum(run.cpu_seconds))
-    print(f"{problem} {trainer}, seed {event.seed}: {run.returns[-1]:.4g}, {speed:,.0f} steps/s", flush=True)
-  if segments:
-    raise ChildError(f"{how.module} ended before seed {min(segments)}")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -93,19 +52,24 @@ def main(arguments: Sequence[str]) -> int:
       except ChildError as error:
         failures.append(f"{problem} {trainer}: {error}")
         print(f"error: {failures[-1]}", file=sys.stderr, flush=True)
-    runs = read_runs(out)
-    if runs:
-      table = text.markdown(runs)
-      write_text(out / "peers.md", table)
-      print(table, end="")
-    if runs and _DOCS.value:
-      docs = pathlib.Path(_DOCS.value)
-      replace_block(docs / "peers.md", "peers", table)
-      write_json(
-        docs / "peers.json", [run._asdict() for found in runs.values() for seeds in found.values() for run in seeds]
-      )
-      save_figure(draw_returns(runs), docs / "images", "peers_returns")
+    _write(out)
   return 1 if failures else 0
+
+
+def _write(out: pathlib.Path) -> None:
+  """Writes and prints the tables of what is finished, and renews --docs."""
+  runs = read_runs(out)
+  if not runs:
+    return
+  table = text.markdown(runs)
+  write_text(out / "peers.md", table)
+  print(table, end="")
+  if _DOCS.value:
+    docs = pathlib.Path(_DOCS.value)
+    replace_block(docs / "peers.md", "peers", table)
+    every = [run._asdict() for trainers in runs.values() for seeds in trainers.values() for run in seeds]
+    write_json(docs / "peers.json", every)
+    save_figure(draw_returns(runs), docs / "images", "peers_returns")
 
 
 def _chosen(names: list[str] | None, known: list[str], flag: str) -> list[str]:

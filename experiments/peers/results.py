@@ -120,7 +120,8 @@ class Row(NamedTuple):
   """What a comparison says of a trainer on a problem.
 
   Attributes:
-    mean, interval: of the last policies' mean returns over the seeds; of the latter `None` for one seed.
+    mean: of the last policies' mean returns over the seeds.
+    interval: its 95 % bootstrap interval; `None` for one seed.
     at_seconds: mean return after the seconds that the fastest trainer took, between evaluations on a line.
     steps_per_second, steps_per_cpu_second: medians over the stretches of all seeds.
     compile_seconds: mean over the processes.
@@ -131,7 +132,7 @@ class Row(NamedTuple):
   """
 
   mean: float
-  interval: Interval | None
+  interval: tuple[float, float] | None
   at_seconds: float
   steps_per_second: float
   steps_per_cpu_second: float
@@ -158,6 +159,7 @@ def row_of(runs: Sequence[Run], seconds: float, threshold: float | None) -> Row:
     threshold: a return that counts as learned.
   """
   last = np.asarray([run.returns[-1] for run in runs])
+  interval = bootstrap_interval(last)
   stretches = [(np.diff(run.steps), np.asarray(run.seconds[1:]), np.asarray(run.cpu_seconds[1:])) for run in runs]
   speeds = np.concatenate([steps / wall for steps, wall, _ in stretches])
   cpu_speeds = np.concatenate([steps / cpu for steps, _, cpu in stretches])
@@ -167,7 +169,7 @@ def row_of(runs: Sequence[Run], seconds: float, threshold: float | None) -> Row:
   total = sum(run.steps[-1] for run in runs)
   return Row(
     mean=float(last.mean()),
-    interval=bootstrap_interval(last),
+    interval=(float(interval.low), float(interval.high)) if interval else None,
     at_seconds=float(np.mean([np.interp(seconds, run.clock, run.returns) for run in runs])),
     steps_per_second=float(np.median(speeds)),
     steps_per_cpu_second=float(np.median(cpu_speeds)),
@@ -183,7 +185,7 @@ def row_of(runs: Sequence[Run], seconds: float, threshold: float | None) -> Row:
 
 def verdict(ours: Row, theirs: Row) -> str:
   """`above`, `below` or `level`: where our mean return stands; level where the 95 % intervals overlap."""
-  if ours.interval is None or theirs.interval is None or ours.interval.overlaps(theirs.interval):
+  if ours.interval is None or theirs.interval is None or Interval(*ours.interval).overlaps(Interval(*theirs.interval)):
     return "level"
   return "above" if ours.mean > theirs.mean else "below"
 

@@ -46,7 +46,7 @@ def _rows(problem: str, trainers: dict[str, list[Run]]) -> dict[str, Row]:
 
 
 def _cells(trainer: str, row: Row) -> list[str]:
-  interval = f"({number(row.interval.low)} to {number(row.interval.high)})" if row.interval else "(one seed)"
+  interval = "({} to {})".format(*map(number, row.interval)) if row.interval else "(one seed)"
   compiled = "-" if row.compile_seconds is None else f"{row.compile_seconds:.1f}"
   return [
     f"{TRAINERS[trainer].label}",

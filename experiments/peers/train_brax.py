@@ -80,7 +80,7 @@ def _train_seed(request: Request, seed: int) -> tuple[int, int]:
       **common,
       policy_updates=request.epochs,
       horizon_length=HORIZON,
-      network_factory=factory,
+      network_factory=factory,  # pyright: ignore[reportArgumentType]  # sizes, where Brax means any observation
       **request.settings,
     )
     return 1, 0

@@ -1,5 +1,8 @@
 """rejax's PPO, as `experiments.peers` runs it; imports rejax, under the peers' interpreter."""
 
+# rejax is in the peers' environment alone.
+# pyright: reportMissingImports=false
+
 from collections.abc import Callable
 
 import jax
