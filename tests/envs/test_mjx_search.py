@@ -67,6 +67,23 @@ def test_the_derivative_is_that_of_finite_differences(rolled):
   np.testing.assert_allclose(wide["held"][1], slopes, rtol=1e-4, atol=1e-6)
 
 
+def test_a_window_of_a_batch_can_be_differentiated():
+  """As in training: the derivative of a scan over steps of a batch; shapes only."""
+  model = mjx.put_model(mujoco.MjModel.from_xml_string(SLIDER), impl="jax")
+
+  def total(controls):
+    def step(data, control):
+      with finite_line_search():
+        data = jax.vmap(lambda data, control: mjx.step(model, data.replace(ctrl=control)))(data, control)
+      return data, data.qpos[:, 0]
+
+    with standard_promotion():
+      start = jax.vmap(lambda _: mjx.make_data(model))(jnp.zeros(3))
+      return jnp.sum(jax.lax.scan(step, start, controls)[1])
+
+  assert jax.eval_shape(jax.grad(total), jnp.zeros((2, 3, 1))).shape == (2, 3, 1)
+
+
 def test_the_solver_is_itself_again():
   before = solver._linesearch
   with finite_line_search():
