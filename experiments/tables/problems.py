@@ -99,13 +99,13 @@ _PHYSICS_PRESETS = {
   "paper": dict.fromkeys(PHYSICS, Budget(5, 1.0)),
 }
 
-_COLUMNS = ("lr", "rp", "ppo", "lrp", "gippo", "gippo_safe")
+_COLUMNS = ("lr", "rp", "ppo", "lrp", "tp", "gippo", "gippo_safe")
 FAMILIES = {
   "functions": Family(FUNCTIONS, _COLUMNS, _function_config, _presets(FUNCTIONS), minimises=True),
   "traffic": Family(TRAFFIC, _COLUMNS, _traffic_config, _presets(TRAFFIC), minimises=False),
   "physics": Family(
     PHYSICS,
-    ("lr", "shac", "ppo", "pe", "gippo", "gippo_safe"),
+    ("lr", "shac", "ppo", "pe", "tp", "gippo", "gippo_safe"),
     _physics_config,
     _PHYSICS_PRESETS,
     minimises=False,

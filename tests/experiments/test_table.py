@@ -119,7 +119,7 @@ def test_the_figures_of_a_table(run, table):
   ("arguments", "words"),
   [
     (("experiments.table", "functions", "--problems=mars"), "allowed: dejong1, dejong64, ackley1, ackley64"),
-    (("experiments.table", "functions", "--algorithms=sarsa"), "allowed: lr, rp, ppo, lrp, gippo"),
+    (("experiments.table", "functions", "--algorithms=sarsa"), "allowed: lr, rp, ppo, lrp, tp, gippo"),
     (("experiments.table", "functions", "--preset=huge"), "allowed: quick, paper"),
     (("experiments.table", "functions", "--keep=nosuch.json"), "allowed: a table.json of the family 'functions'"),
     (("experiments.table", "functions", "--keep=docs/table_traffic.json"), "allowed: a table.json of the family"),
