@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 PEERS_VENV := .venv-peers
 PEERS_INSTALLED := $(PEERS_VENV)/.installed
 
-.PHONY: train test test-slow lint format sweep table1 traffic-table traffic cartpole physics-table safe-alpha benchmark peers reliability clean
+.PHONY: train test test-slow lint format sweep table1 traffic-table traffic cartpole physics-table safe-alpha benchmark benchmarks methods peers reliability clean
 
 train: $(INSTALLED)
 	$(RUN) -m gippo_jax.main --config=functions:ackley64 --workdir=runs/ackley64
@@ -77,6 +77,17 @@ traffic-table: $(INSTALLED)
 # Every number of docs/performance.md.
 benchmark: $(INSTALLED)
 	$(RUN) -m experiments.benchmark functions --docs=docs
+
+# The field's shared benchmarks: docs/benchmarks.md. MuJoCo Playground takes 470 MB.
+benchmarks: $(INSTALLED)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,playground]"
+	$(RUN) -m experiments.table benchmarks --preset=cpu --out=runs/benchmarks --docs=docs
+	$(RUN) -m experiments.figures benchmarks --runs=runs/benchmarks --out=docs/images
+
+# Pictures and tables of docs/methods_*.md.
+methods: $(INSTALLED)
+	$(RUN) -m experiments.chaos --docs=docs
+	$(RUN) -m experiments.variance --docs=docs
 
 # Other packages' trainers beside ours: every number of docs/peers.md.
 peers: $(INSTALLED) $(PEERS_INSTALLED)

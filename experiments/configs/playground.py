@@ -1,6 +1,6 @@
 """MuJoCo Playground's control suite: `playground.py:CartpoleSwingup`, and after a comma an algorithm.
 
-The settings are those of `any.py`, the same for all tasks; only the number of steps differs. Needs
+The settings are those of `shared_tasks.py`, the same for all tasks; only the number of steps differs. Needs
 `pip install "gippo_jax[playground]"`.
 """
 

@@ -1,6 +1,6 @@
 """The quadrotor: `quadrotor.py:hover`, `quadrotor.py:figure_eight`, and after a comma an algorithm.
 
-The settings are those of `any.py`, the same for both.
+The settings are those of `shared_tasks.py`, the same for both.
 """
 
 from ml_collections import ConfigDict
