@@ -245,7 +245,7 @@ def _make(
         return 130
       cell = cell_of(summary, family.problems[pair.problem].paper.get(pair.algorithm))
       progress.advance(
-        f"{pair.name}: {table_text.number(cell['mean'])} (paper {table_text.number(cell['paper'])}), "
+        f"{pair.name}: {table_text.number(cell['mean'])}{table_text.papers(cell, ' (paper {})')}, "
         f"{cell['seconds']:.0f} s"
       )
 

@@ -1,7 +1,7 @@
 """Brax's own tasks with their own rewards: `brax.py:ant`, and after commas a backend and an algorithm.
 
-The settings are those of `shared_tasks.py`, the same for all tasks; only the number of steps differs. `physics.py` has the
-paper's tasks, whose rewards are others.
+The settings are those of `shared_tasks.py`, the same for all tasks; only the number of steps differs. `physics.py` has
+the paper's tasks, whose rewards are others.
 """
 
 # A ConfigDict's fields are of any type to a type checker.

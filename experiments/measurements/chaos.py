@@ -55,7 +55,7 @@ def cartpole_gradient(
 
   start_key, noise_key = jax.random.split(key)
   shape = (num_particles, cartpole.STATE_SIZE)
-  start = jnp.asarray(cartpole.HANGING) + cartpole.START_STD * jax.random.normal(start_key, shape)
+  start = jnp.asarray(cartpole.HANGING)[None] + cartpole.START_STD * jax.random.normal(start_key, shape)
   noise = jax.random.normal(noise_key, (num_steps, *shape))
   weights = jnp.ones(num_steps)
   cloud = roll(policy, outputs, cartpole.cost, start, noise, weights)

@@ -41,16 +41,20 @@ def random_policy(
 ) -> RadialBasis:
   """A policy whose centres lie around the hanging pole, with standard deviation 1."""
   weight_key, centre_key = jax.random.split(key)
-  centres = jnp.asarray(HANGING) + jax.random.normal(centre_key, (num_centres, STATE_SIZE))
+  centres = jnp.asarray(HANGING)[None] + jax.random.normal(centre_key, (num_centres, STATE_SIZE))
   weights = weight_std * jax.random.normal(weight_key, (num_centres,))
   return RadialBasis(weights, centres, jnp.full((STATE_SIZE,), float(log_scale)))
 
 
 def force(policy: RadialBasis, state: jax.Array) -> jax.Array:
   """`10 N sat(sum_k w_k exp(-|(x - c_k) exp(l)|^2))`, `sat(z) = (9 sin z + sin 3 z) / 8`; `[..., 4] -> [...]`."""
-  scaled = (state[..., None, :] - policy.centres) * jnp.exp(policy.log_scales)
-  z = jnp.exp(-jnp.sum(scaled**2, axis=-1)) @ policy.weights
-  return LARGEST_FORCE * (9.0 * jnp.sin(z) + jnp.sin(3.0 * z)) / 8.0
+
+  def of_one(state):
+    scaled = (state[None] - policy.centres) * jnp.exp(policy.log_scales)[None]
+    z = jnp.exp(-jnp.sum(scaled**2, axis=-1)) @ policy.weights
+    return LARGEST_FORCE * (9.0 * jnp.sin(z) + jnp.sin(3.0 * z)) / 8.0
+
+  return jnp.vectorize(of_one, signature="(d)->()")(state)
 
 
 def advance(state: jax.Array, push: jax.Array) -> jax.Array:

@@ -65,7 +65,7 @@ def short_markdown(family: Family, results: Results) -> str:
   for problem, cells in results.items():
     winner = winner_of(cells)
     texts = [
-      _emphasised(number(cells[name]["mean"]), name == winner) + _paper(cells[name], " ({})") if name in cells else "-"
+      _emphasised(number(cells[name]["mean"]), name == winner) + papers(cells[name], " ({})") if name in cells else "-"
       for name in algorithms
     ]
     lines.append(_row([family.problems[problem].label, *texts]))
@@ -87,7 +87,7 @@ def terminal(family: Family, results: Results) -> Table:
         continue
       star = "*" if name == winner else ""
       text = f"[bold]{number(cell['mean'])}{star}[/bold]" if star else number(cell["mean"])
-      paper = _paper(cell, "\n[dim]paper {}[/dim]")
+      paper = papers(cell, "\n[dim]paper {}[/dim]")
       texts.append(f"{text}\n{_interval(cell)}{paper}{_lost(cell)}")
     table.add_row(family.problems[problem].label, *texts)
   return table
@@ -172,7 +172,7 @@ def _markdown_cell(cell: Cell | None, is_winner: bool, with_budget: bool) -> str
   return "<br>".join(lines) + _lost(cell, "<br>")
 
 
-def _paper(cell: Cell, words: str) -> str:
+def papers(cell: Cell, words: str) -> str:
   """The paper's number in words with a gap for it, where it has one."""
   return "" if cell["paper"] is None else words.format(number(cell["paper"]))
 
