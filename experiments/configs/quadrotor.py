@@ -1,6 +1,6 @@
 """The quadrotor: `quadrotor.py:hover`, `quadrotor.py:figure_eight`, and after a comma an algorithm.
 
-The settings are those of `shared_tasks.py`, the same for both, save SHAC's rate: at 1e-2 it does not settle here.
+The settings are those of `any.py`, the same for both, save SHAC's rate: at 1e-2 it does not settle here.
 """
 
 # A ConfigDict's fields are of any type to a type checker.
@@ -28,6 +28,9 @@ def get_config(argument: str = "hover") -> ConfigDict:
   algorithm = shared_tasks.algorithm_of("quadrotor.py", argument, words)
   config = shared_tasks.settings("quadrotor", algorithm, TASKS[task])
   config.env.task = task
+  config.num_envs = 64
+  config.ppo.minibatch_size = 512
+  config.num_epochs = -(-TASKS[task] // (config.num_envs * config.horizon))
   for name in ("shac", "pe"):
     config[name].learning_rate = 3e-3
   return config
