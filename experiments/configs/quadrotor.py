@@ -26,11 +26,8 @@ def get_config(argument: str = "hover") -> ConfigDict:
   task, *words = argument.split(",")
   shared_tasks.require_task("quadrotor.py", argument, task, TASKS)
   algorithm = shared_tasks.algorithm_of("quadrotor.py", argument, words)
-  config = shared_tasks.settings("quadrotor", algorithm, TASKS[task])
+  config = shared_tasks.settings("quadrotor", algorithm, TASKS[task], num_envs=64)
   config.env.task = task
-  config.num_envs = 64
-  config.ppo.minibatch_size = 512
-  config.num_epochs = -(-TASKS[task] // (config.num_envs * config.horizon))
   for name in ("shac", "pe"):
     config[name].learning_rate = 3e-3
   return config

@@ -113,7 +113,7 @@ def draw_learning_curves(family: Family, runs: Runs, by_time: bool = False) -> F
     if published:
       axis.axhline(published.value, color="#999999", linewidth=1.0)
       label = f"{published.method}, {published.steps / 1e6:g} M steps"
-      axis.annotate(label, (0.02, published.value), xycoords=("axes fraction", "data"), fontsize="x-small", va="bottom")
+      axis.annotate(label, (0.02, published.value), xycoords=("axes fraction", "data"), fontsize="x-small", va="top")
     highest = max(np.nanmax(curve.values) for curve in curves.values())
     if family.minimises:
       axis.set_yscale("log")
