@@ -21,6 +21,9 @@ from gippo_jax.sweep.space import Assignment
 # Marks a `best` that is a copy, where there are no links.
 _COPY = "copy_of_a_member"
 
+# Of a chunk's folder: says whose it is.
+_MARK = "members.json"
+
 
 def _as_parsed(part: str, present: Plain) -> object:
   """What a stored definition means today: fields that were added since are at their defaults."""
@@ -140,7 +143,7 @@ class SweepFolder:
       longest: chunk that is allowed.
     """
     by_index = {member.index: member for member in group}
-    for file in sorted(self._chunks.glob("*/members.json")):
+    for file in sorted(self._chunks.glob(f"*/{_MARK}")):
       indices = _indices_in(file)
       # A chunk with members of other groups or shards is none of this one's.
       if (
@@ -162,18 +165,19 @@ class SweepFolder:
       UserError: when there is something there that no sweep has made.
     """
     folder = self._chunks / f"{chunk[0].index:04d}"
-    file, indices = folder / "members.json", [member.index for member in chunk]
+    file, indices = folder / _MARK, [member.index for member in chunk]
     if folder.exists() and _indices_in(file) != indices:
+      remove_leftovers(folder)
       if not file.exists() and any(folder.iterdir()):
         raise UserError(f"--workdir: {folder} is not a sweep's; allowed: another folder, or this one without it")
-      shutil.rmtree(folder)
+      _remove(folder)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(file, indices)
     return Workdir(folder)
 
   def close_chunk(self, workdir: Workdir) -> None:
     """Removes the folder of a chunk whose members have theirs."""
-    shutil.rmtree(workdir.path)
+    _remove(workdir.path)
 
   def close(self, members: list[Member]) -> None:
     """Removes what chunks of other lengths, or a kill at the very end, may have left.
@@ -182,9 +186,10 @@ class SweepFolder:
       members: all that this process has trained; chunks of others, which may be at work, stay.
     """
     mine = {member.index for member in members}
-    for file in self._chunks.glob("*/members.json"):
+    for file in self._chunks.glob(f"*/{_MARK}"):
       if set(_indices_in(file)) <= mine:
-        shutil.rmtree(file.parent, ignore_errors=True)
+        with contextlib.suppress(OSError):
+          _remove(file.parent)
     with contextlib.suppress(OSError):  # not empty, or not there
       self._chunks.rmdir()
 
@@ -201,6 +206,17 @@ class SweepFolder:
     except OSError:
       shutil.copytree(self.members / member.folder, self.best)
       (self.best / _COPY).touch()
+
+
+def _remove(folder: pathlib.Path) -> None:
+  """Removes a chunk's folder, the file that says whose it is last: killed in between, it is still a chunk's."""
+  for entry in folder.iterdir():
+    if entry.is_dir() and not entry.is_symlink():
+      shutil.rmtree(entry)
+    elif entry.name != _MARK:
+      entry.unlink()
+  (folder / _MARK).unlink(missing_ok=True)
+  folder.rmdir()
 
 
 def _json(text: str) -> object:

@@ -61,6 +61,7 @@ def test_the_cartpole_keeps_its_energy_without_friction_and_force(monkeypatch):
 NOTED = {1.8: (1.8e-8, 2.9e-3, 1.8e-8), 2.4: (6.9e-2, 8.0e-2, 5.7e-4), 2.8: (2e16, 0.58, 0.13)}
 
 
+@pytest.mark.slow
 def test_the_variances_of_two_units():
   rows = chaos.measure_two_units(tuple(NOTED), jax.random.key(0), num_repeats=40, num_particles=1000)
   for row in rows:

@@ -1,6 +1,7 @@
 """The folder of a sweep: what is not its own stays, and what is damaged costs no more than itself."""
 
 import json
+import pathlib
 
 import pytest
 
@@ -80,3 +81,34 @@ def test_what_cannot_be_read_counts_as_none(folder, text):
   (chunk.path / "members.json").write_text(text)
   assert folder.begun_chunk(MEMBERS, 4) == []
   assert json.loads((folder.open_chunk(MEMBERS[:2]).path / "members.json").read_text()) == [0, 1]
+
+
+def test_a_chunk_whose_first_file_was_never_finished_is_begun_anew(folder):
+  """Killed while it wrote whose the folder is, a sweep left a folder that it then took for somebody else's."""
+  chunk = folder.open_chunk(MEMBERS[:2]).path
+  (chunk / "members.json").rename(chunk / "members.json.4711.tmp")
+  assert folder.open_chunk(MEMBERS[:2]).path == chunk
+  assert [path.name for path in chunk.iterdir()] == ["members.json"]
+
+
+def test_killed_while_it_removes_a_chunk_a_sweep_still_knows_it(folder, monkeypatch):
+  """Broken by removing in any order: without the file that says whose it is, the rest looks like somebody else's."""
+  workdir = folder.open_chunk(MEMBERS[:2])
+  for name in ("config.json", "z.json"):
+    (workdir.path / name).write_text("{}")
+  (workdir.path / "checkpoint").mkdir()
+  removed = []
+
+  def unlink(path, missing_ok=False):
+    if len(removed) == 1:
+      raise KeyboardInterrupt
+    removed.append(path.name)
+    path_unlink(path, missing_ok=missing_ok)
+
+  path_unlink = pathlib.Path.unlink
+  monkeypatch.setattr(pathlib.Path, "unlink", unlink)
+  with pytest.raises(KeyboardInterrupt):
+    folder.close_chunk(workdir)
+  monkeypatch.undo()
+  assert "members.json" not in removed
+  assert folder.open_chunk(MEMBERS[:1]).path == workdir.path
