@@ -50,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
     save_figure(draw_learning_curves(family, curves, by_time=True), out, f"{prefix}learning_curves_seconds")
     drawn.append("learning_curves_seconds")
   with_alpha = runs_of(family, runs, "alpha")
-  if with_alpha:
+  if with_alpha and family_name != "benchmarks":  # there alpha is one row's
     save_figure(draw_alpha(family, with_alpha), out, f"{prefix}alpha")
     drawn.append("alpha")
   print(f"{', '.join(drawn)} (png and svg) in {out}")
