@@ -20,7 +20,7 @@ from typing import NamedTuple
 from absl import flags
 from rich.console import Console
 
-from gippo_jax.cli.console import console
+from gippo_jax.cli.console import chosen, console
 from gippo_jax.errors import UserError
 from gippo_jax.experiments.tables import text as table_text
 from gippo_jax.experiments.tables.documents import has_block, replace_block
@@ -211,10 +211,10 @@ def main(arguments: Sequence[str]) -> int:
     raise UserError(f"python -m experiments.table: {given!r} is no family of problems; allowed: {', '.join(FAMILIES)}")
   family_name = arguments[1]
   family = FAMILIES[family_name]
-  (preset_name,) = _chosen([_PRESET.value], list(family.presets), "preset")
+  (preset_name,) = chosen([_PRESET.value], list(family.presets), "preset")
   preset = family.presets[preset_name]
-  problems = _chosen(_PROBLEMS.value, list(preset), "problems")
-  algorithms = _chosen(_ALGORITHMS.value, list(family.algorithms), "algorithms")
+  problems = chosen(_PROBLEMS.value, list(preset), "problems")
+  algorithms = chosen(_ALGORITHMS.value, list(family.algorithms), "algorithms")
   out = pathlib.Path(_OUT.value or f"runs/table_{family_name}")
 
   kept = kept_results(family_name)
@@ -234,11 +234,11 @@ def _make(
 ) -> int:
   family = FAMILIES[family_name]
   clear_other_setups(every, family_name, out, _OVERWRITE.value)
-  chosen = [pair for pair in every if pair.problem in problems and pair.algorithm in algorithms]
-  configure_jax(max(pair.experiment.run.num_seeds for pair in chosen))
+  to_train = [pair for pair in every if pair.problem in problems and pair.algorithm in algorithms]
+  configure_jax(max(pair.experiment.run.num_seeds for pair in to_train))
   screen = Console(width=None if sys.stdout.isatty() else 160)
-  with TableProgress(screen, len(chosen)) as progress:
-    for pair in chosen:
+  with TableProgress(screen, len(to_train)) as progress:
+    for pair in to_train:
       summary = train(pair, progress)
       if summary["status"] == "interrupted":
         screen.print("Interrupted; the same command goes on from here.")
@@ -280,13 +280,6 @@ def _counts(results: Results, count_of: Callable[[Cell], int]) -> str:
 def _days(results: Results) -> str:
   days = sorted({cell["made"] for cells in results.values() for cell in cells.values()})
   return days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
-
-
-def _chosen(names: list[str] | None, known: list[str], flag: str) -> list[str]:
-  for name in names or []:
-    if name not in known:
-      raise UserError(f"--{flag}: {name!r} is unknown; allowed: {', '.join(known)}")
-  return names or known
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from gippo_jax.cli.console import console
+from gippo_jax.cli.console import chosen, console
 from gippo_jax.errors import UserError
 from gippo_jax.experiments.peers import text
 from gippo_jax.experiments.peers.children import ChildError, require_interpreter
@@ -36,9 +36,9 @@ def main(arguments: Sequence[str]) -> int:
   """Trains what is missing, writes and prints the tables."""
   if arguments[1:]:
     raise UserError(f"python -m experiments.peers: {arguments[1]!r} is no flag; allowed: flags, see --help")
-  (preset,) = _chosen([_PRESET.value], list(PRESETS), "preset")
-  problems = _chosen(_PROBLEMS.value, list(PROBLEMS), "problems")
-  trainers = _chosen(_TRAINERS.value, list(TRAINERS), "trainers")
+  (preset,) = chosen([_PRESET.value], list(PRESETS), "preset")
+  problems = chosen(_PROBLEMS.value, list(PROBLEMS), "problems")
+  trainers = chosen(_TRAINERS.value, list(TRAINERS), "trainers")
   out = pathlib.Path(_OUT.value or f"runs/peers_{preset}")
   pairs = [(problem, name) for problem in problems for name in PROBLEMS[problem].trainers if name in trainers]
   if not all(TRAINERS[name].is_ours for _, name in pairs):
@@ -70,13 +70,6 @@ def _write(out: pathlib.Path) -> None:
     every = [run._asdict() for trainers in runs.values() for seeds in trainers.values() for run in seeds]
     write_json(docs / "peers.json", every)
     save_figure(draw_returns(runs), docs / "images", "peers_returns")
-
-
-def _chosen(names: list[str] | None, known: list[str], flag: str) -> list[str]:
-  for name in names or []:
-    if name not in known:
-      raise UserError(f"--{flag}: {name!r} is unknown; allowed: {', '.join(known)}")
-  return names or known
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ class Curve:
 
   Attributes:
     epochs, steps: of the logged rows, `[L]`.
-    seconds: of training all seeds side by side up to each row, compilation apart, `[L]`.
+    seconds: of training all seeds side by side up to each row, reckoned from the speeds that the rows tell, `[L]`.
     values: `[seeds, L]`, NaN where a row has none.
   """
 

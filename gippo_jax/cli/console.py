@@ -86,3 +86,15 @@ def _user_traceback(error: BaseException) -> str:
 
 def _is_ours(file: str) -> bool:
   return file.startswith((_PACKAGE, "<frozen importlib")) or f"{os.sep}importlib{os.sep}" in file
+
+
+def chosen(names: list[str] | None, known: list[str], flag: str) -> list[str]:
+  """The names that a flag gives, all known ones where it gives none.
+
+  Raises:
+    UserError: for an unknown name.
+  """
+  for name in names or []:
+    if name not in known:
+      raise UserError(f"--{flag}: {name!r} is unknown; allowed: {', '.join(known)}")
+  return names or known
