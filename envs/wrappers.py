@@ -109,17 +109,29 @@ class AutoReset:
     return EpisodeState(current=state, final_obs=state.obs, fault=jnp.zeros_like(state.reward), key=key)
 
   def step(self, state: EpisodeState, action: jax.Array) -> EpisodeState:
+    reached, start_key = self.advance(state, action)
+    return go_on(reached, self.begin(start_key))
+
+  def advance(self, state: EpisodeState, action: jax.Array) -> tuple[EpisodeState, jax.Array]:
+    """A step without the reset behind it, and the key of the start that follows if it ended an episode."""
     key, start_key = jax.random.split(state.key)
     reached, failed = undo_failure(state.current, self.env.step(state.current, action))
-    done = jnp.maximum(reached.terminated, reached.truncated) > 0
-    start = jax.lax.stop_gradient(self.env.reset(start_key))
-    physics, obs = jax.tree.map(
-      lambda fresh, continued: jnp.where(done, fresh, continued),
-      (start.physics, start.obs),
-      (reached.physics, reached.obs),
-    )
     fault = (failed | ~jnp.all(jnp.isfinite(action))).astype(reached.reward.dtype)
-    return EpisodeState(current=reached.replace(physics=physics, obs=obs), final_obs=reached.obs, fault=fault, key=key)
+    return EpisodeState(current=reached, final_obs=reached.obs, fault=fault, key=key), start_key
+
+  def begin(self, start_key: jax.Array) -> State:
+    """The start of an episode, which no gradient crosses."""
+    return jax.lax.stop_gradient(self.env.reset(start_key))
+
+
+def go_on(reached: EpisodeState, start: State) -> EpisodeState:
+  """Puts a fresh start in the place of a state that ended its episode."""
+  physics, obs = jax.tree.map(
+    lambda fresh, continued: jnp.where(reached.done > 0, fresh, continued),
+    (start.physics, start.obs),
+    (reached.current.physics, reached.current.obs),
+  )
+  return reached.replace(current=reached.current.replace(physics=physics, obs=obs))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,7 +150,14 @@ class Batch:
     return jax.vmap(self.env.reset)(jax.random.split(key, self.size))
 
   def step(self, state: EpisodeState, action: jax.Array) -> EpisodeState:
-    return jax.vmap(self.env.step)(state, action)
+    reached, start_keys = jax.vmap(self.env.advance)(state, action)
+    # A simulator's reset costs about as much as its step, and most steps end no episode.
+    starts = jax.lax.cond(
+      jnp.any(reached.done > 0),
+      lambda: jax.vmap(self.env.begin)(start_keys),
+      lambda: jax.lax.stop_gradient(reached.current),
+    )
+    return jax.vmap(go_on)(reached, starts)
 
 
 def vectorize(env: Environment, size: int) -> Batch:

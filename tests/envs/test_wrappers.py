@@ -254,6 +254,30 @@ def test_a_batch_is_its_members_side_by_side():
   assert np.unique(np.round(batch.reset(key).current.obs, 9)).size == size
 
 
+class CountsResets(LinearQuadratic):
+  """Tells a list of each batch of resets that runs."""
+
+  def __init__(self, resets):
+    super().__init__(start_noise=1.0, episode_length=3)
+    object.__setattr__(self, "resets", resets)
+
+  def reset(self, key):
+    jax.debug.callback(lambda _: self.resets.append(1), key)
+    return super().reset(key)
+
+
+def test_a_batch_resets_only_where_an_episode_ends():
+  resets = []
+  batch = vectorize(CountsResets(resets), 2)
+  start = batch.reset(jax.random.key(0))
+  jax.effects_barrier()
+  resets.clear()
+  states = run(batch, start, jnp.full((7, 2, 1), 0.1))
+  jax.block_until_ready(states)
+  jax.effects_barrier()
+  assert len(resets) == 2 * int(states.done[:, 0].sum()) == 4
+
+
 def test_members_of_a_batch_end_apart():
   batch = vectorize(Scripted(), 3)
   actions = jnp.zeros((5, 3, 2)).at[1, 0, 0].set(1.0).at[2, 1, 1].set(1.0)
