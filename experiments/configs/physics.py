@@ -16,7 +16,7 @@ from gippo_jax.parsing import default_config
 
 BACKENDS = ("spring", "generalized", "positional", "mjx")
 _LOCOMOTION = ("ant", "hopper", "half_cheetah", "walker2d", "humanoid")
-_FIRST_ORDER = ("rp", "shac", "pe", "tp")
+_FIRST_ORDER = ("rp", "shac", "pe", "tp", "rpo", "dva")
 
 
 def get_config(argument: str = "cartpole") -> ConfigDict:
@@ -74,6 +74,7 @@ def _set_cartpole(config: ConfigDict, backend: str | None) -> None:
   config.critic.learning_rate = 1e-3
   for name in _FIRST_ORDER:
     config[name].learning_rate = 1e-2
+  config.rpo.learning_rate = 2e-3  # it makes five steps an epoch
   config.alpha.initial = 0.5
   config.alpha.learning_rate = 1e-2
   config.ppo.learning_rate = 3e-4

@@ -3,6 +3,8 @@
 The authors' released RP differentiates the lambda-return at 0.95. `algorithms.shac` is its other form.
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 
@@ -39,18 +41,30 @@ def rp_loss(window: Window, discount: Real, gae_lambda: Real) -> jax.Array:
 
 
 def collect_with_return_gradient(
-  setup: Setup, state: TrainingState, noise: jax.Array, gae_lambda: Real
+  setup: Setup,
+  state: TrainingState,
+  noise: jax.Array,
+  gae_lambda: Real,
+  before_policy: Callable[[jax.Array], jax.Array] = lambda obs: obs,
 ) -> tuple[EpisodeState, Window, jax.Array, Metrics]:
   """Window, and the total derivative of each segment's return by each of its actions.
 
   A sample whose derivative is not finite is dropped: its derivative becomes 0.
+
+  Args:
+    setup, state, noise, before_policy: as for `rollout.collect`.
+    gae_lambda: of the returns.
 
   Returns:
     The batch of environments after the window, the window, the derivatives `[T, N, A]`, and their metrics
     (`gradient_health.drop_nonfinite`).
   """
   environment, window, gradient = collect_with_gradient(
-    lambda window: total_return(window, setup.config.discount, gae_lambda), setup, state, noise
+    lambda window: total_return(window, setup.config.discount, gae_lambda),
+    setup,
+    state,
+    noise,
+    before_policy=before_policy,
   )
   return environment, window, *drop_nonfinite(gradient)
 

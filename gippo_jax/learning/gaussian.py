@@ -4,12 +4,14 @@ Log-probabilities are those of the unsquashed action, without a correction for t
 numbers here and in the algorithms are those of docs/algorithms.md.
 """
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gippo_jax.fields import Real
 
 _HALF_LOG_TWO_PI = 0.9189385332046727
+_LOG_TWO = 0.6931471805599453
 
 
 def sample(
@@ -30,6 +32,22 @@ def log_prob(
   """Log density of the unsquashed `action`, summed over action entries: `[..., A] -> [...]`."""
   standardized = (action - mean) * jnp.exp(-log_std)
   return jnp.sum(-0.5 * standardized**2 - log_std - _HALF_LOG_TWO_PI, axis=-1)
+
+
+def entropy(log_std: Float[Array, "*batch A"]) -> Float[Array, "*batch"]:
+  """Differential entropy of the unsquashed action, summed over action entries: `[..., A] -> [...]`."""
+  return jnp.sum(log_std + (_HALF_LOG_TWO_PI + 0.5), axis=-1)
+
+
+def squashed_log_prob(
+  mean: Float[Array, "*batch A"], log_std: Float[Array, "*batch A"], action: Float[Array, "*batch A"]
+) -> Float[Array, "*batch"]:
+  """Log density of `tanh(action)` on [-1, 1], summed over action entries; of the unsquashed `action`, `[..., A]`.
+
+  `log (1 - tanh^2 a) = 2 (log 2 - a - softplus(-2 a))` keeps its digits where the tanh is nearly 1.
+  """
+  log_slope = 2.0 * (_LOG_TWO - action - jax.nn.softplus(-2.0 * action))
+  return log_prob(mean, log_std, action) - jnp.sum(log_slope, axis=-1)
 
 
 def kl_divergence(

@@ -86,6 +86,7 @@ def collect(
   noise: jax.Array,
   perturbation: jax.Array | None = None,
   between_steps: Callable[[EpisodeState], EpisodeState] = lambda environment: environment,
+  before_policy: Callable[[jax.Array], jax.Array] = lambda obs: obs,
 ) -> tuple[EpisodeState, Window]:
   """Runs the policy for a window, differentiable in `actor` and `perturbation`.
 
@@ -96,11 +97,14 @@ def collect(
     noise: `eps` of every action, `[T, N, A]`.
     perturbation: added to every action, `[T, N, A]`; `None` adds nothing.
     between_steps: identity on the batch of environments, put between two steps to change the derivatives that pass.
+    before_policy: identity on normalised observations, put before the policy to the same end.
 
   Returns:
     The batch of environments after the window, and the window.
   """
-  environment, window, _ = _roll(setup, state, actor, noise, perturbation, between_steps, keep_states=False)
+  environment, window, _ = _roll(
+    setup, state, actor, noise, perturbation, between_steps, before_policy, keep_states=False
+  )
   return environment, window
 
 
@@ -112,7 +116,9 @@ def collect_with_states(
   Returns:
     The batch of environments after the window, the window, and the batches before the steps, `[T, N, ...]`.
   """
-  environment, window, states = _roll(setup, state, state.actor, noise, None, lambda batch: batch, keep_states=True)
+  environment, window, states = _roll(
+    setup, state, state.actor, noise, None, lambda batch: batch, lambda obs: obs, keep_states=True
+  )
   assert states is not None
   return environment, jax.lax.stop_gradient(window), states
 
@@ -124,6 +130,7 @@ def _roll(
   noise: jax.Array,
   perturbation: jax.Array | None,
   between_steps: Callable[[EpisodeState], EpisodeState],
+  before_policy: Callable[[jax.Array], jax.Array],
   keep_states: bool,
 ) -> tuple[EpisodeState, Window, EpisodeState | None]:
   env, networks, config = setup
@@ -134,7 +141,7 @@ def _roll(
     environment = between_steps(environment)
     raw = environment.current.obs
     obs = acting.normalize(raw)
-    mean, log_std = networks.policy(actor, obs)
+    mean, log_std = networks.policy(actor, before_policy(obs))
     action = gaussian.sample(mean, log_std, eps)
     if shift is not None:
       action = action + shift
@@ -209,19 +216,20 @@ def collect_with_gradient(
   state: TrainingState,
   noise: jax.Array,
   between_steps: Callable[[EpisodeState], EpisodeState] = lambda environment: environment,
+  before_policy: Callable[[jax.Array], jax.Array] = lambda obs: obs,
 ) -> tuple[EpisodeState, Window, jax.Array]:
   """Window of the state's actor, and the derivative of a number made of it by each action.
 
   Args:
     objective: that number.
-    setup, state, noise, between_steps: as for `collect`.
+    setup, state, noise, between_steps, before_policy: as for `collect`.
 
   Returns:
     The batch of environments after the window, the window, and the derivatives, `[T, N, A]`.
   """
 
   def of_perturbation(perturbation):
-    environment, window = collect(setup, state, state.actor, noise, perturbation, between_steps)
+    environment, window = collect(setup, state, state.actor, noise, perturbation, between_steps, before_policy)
     return objective(window), (environment, window)
 
   gradient, (environment, window) = jax.grad(of_perturbation, has_aux=True)(jnp.zeros_like(noise))
