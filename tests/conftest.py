@@ -11,7 +11,7 @@ from jaxtyping import install_import_hook
 from tests.commands import command, environment_of, execute
 
 # The shapes at the doors of the mathematics are checked in every call that a test makes.
-DOORS = ["advantages", "agreement", "gaussian", "gradient_health", "mixers", "output_gradients"]
+DOORS = ["advantages", "agreement", "batch_importance", "gaussian", "gradient_health", "mixers", "output_gradients"]
 install_import_hook([f"gippo_jax.learning.{door}" for door in DOORS], "beartype.beartype")
 
 jax.config.update("jax_enable_x64", True)

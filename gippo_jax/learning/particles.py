@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from gippo_jax.envs.base import PyTree
 from gippo_jax.learning.gaussian import sample
 from gippo_jax.learning.output_gradients import likelihood_ratio
-from gippo_jax.learning.total_propagation import Mixer, Outputs, Steps, by_parameter_variance, sweep
+from gippo_jax.learning.total_propagation import Mixer, Outputs, Steps, Swept, by_parameter_variance, sweep
 
 # Maps states `[N, D]` to costs `[N]`.
 Cost = Callable[[jax.Array], jax.Array]
@@ -37,6 +37,11 @@ class Cloud(NamedTuple):
   def cost(self) -> jax.Array:
     """Mean over the particles of the sum over the steps."""
     return jnp.mean(jnp.sum(self.costs, axis=0))
+
+  @property
+  def cost_to_go(self) -> jax.Array:
+    """What each particle costs from the state on that a step reached, `[T, N]`."""
+    return jnp.flip(jnp.cumsum(jnp.flip(self.costs, axis=0), axis=0), axis=0)
 
 
 def roll(
@@ -80,7 +85,34 @@ def cost_gradient(
     mixer: of the two messages; `total_propagation.constant(0.0)` is backpropagation, `constant(1.0)` the likelihood
       ratio.
   """
-  cost_to_go = jnp.flip(jnp.cumsum(jnp.flip(cloud.costs, axis=0), axis=0), axis=0)
+  messages = likelihood_ratio(cloud.cost_to_go, cloud.noise)
+  return sweep_cloud(parameters, outputs, cost, cloud, weights, cloud.states[:-1], jnp.add, messages, mixer).gradient
+
+
+def sweep_cloud(
+  parameters: PyTree,
+  outputs: Outputs,
+  cost: Cost,
+  cloud: Cloud,
+  weights: jax.Array,
+  seen: PyTree,
+  observe: Callable[[jax.Array, PyTree], jax.Array],
+  messages: jax.Array,
+  mixer: Mixer,
+) -> Swept:
+  """The sweep behind `cost_gradient`, for outputs that take more than the state and for other messages.
+
+  Args:
+    parameters: `theta`.
+    outputs: maps parameters and what was seen to mean and log standard deviation of the next states, `[N, D]`.
+    cost: of a state.
+    cloud: of at least two particles.
+    weights: of the steps' costs, `[T]`.
+    seen: what the outputs take at each step, `[T, N, ...]`; of it, `observe` finds the state.
+    observe: adds the derivative by what was seen to that by the state, `[N, D]`.
+    messages: of the likelihood ratio, by `y = (mean / std, log std)`, `[T, N, 2 D]`.
+    mixer: of the two messages.
+  """
 
   def dynamics(message, step):
     reached, weight = step
@@ -91,9 +123,9 @@ def cost_gradient(
 
   steps = Steps(
     dynamics=(cloud.states[1:], weights),
-    obs=cloud.states[:-1],
+    obs=seen,
     noise=cloud.noise,
-    likelihood_ratio=likelihood_ratio(cost_to_go, cloud.noise),
+    likelihood_ratio=messages,
     scale=jnp.ones_like(cloud.costs),
   )
-  return sweep(parameters, outputs, dynamics, jnp.add, jnp.zeros_like(cloud.states[0]), steps, mixer).gradient
+  return sweep(parameters, outputs, dynamics, observe, jnp.zeros_like(cloud.states[0]), steps, mixer)

@@ -20,8 +20,8 @@ from gippo_jax.envs.base import PyTree
 from gippo_jax.learning.mixers import second_share, total_variance
 from gippo_jax.learning.output_gradients import reparameterized
 
-# Maps parameters and observations `[..., O]` to mean and log standard deviation, `[..., A]`.
-Outputs = Callable[[PyTree, jax.Array], tuple[jax.Array, jax.Array]]
+# Maps parameters and observations, a pytree of `[..., O]`, to mean and log standard deviation, `[..., A]`.
+Outputs = Callable[[PyTree, PyTree], tuple[jax.Array, jax.Array]]
 
 
 class Steps(NamedTuple):
@@ -29,14 +29,14 @@ class Steps(NamedTuple):
 
   Attributes:
     dynamics: whatever going back through the dynamics needs, `[T, N, ...]`.
-    obs: what the policy saw, `[T, N, O]`.
+    obs: what the policy saw, a pytree of `[T, N, ...]`.
     noise: `eps` of the actions, `[T, N, A]`.
     likelihood_ratio: the second message, `[T, N, 2 A]` (`output_gradients.likelihood_ratio`).
     scale: of a step in the objective, `[T, N]`: the discounts before it.
   """
 
   dynamics: PyTree
-  obs: jax.Array
+  obs: PyTree
   noise: jax.Array
   likelihood_ratio: jax.Array
   scale: jax.Array
@@ -118,7 +118,7 @@ def sweep(
   parameters: PyTree,
   outputs: Outputs,
   dynamics: Dynamics,
-  observe: Callable[[PyTree, jax.Array], PyTree],
+  observe: Callable[[PyTree, PyTree], PyTree],
   message: PyTree,
   steps: Steps,
   mixer: Mixer = by_parameter_variance,
@@ -132,7 +132,7 @@ def sweep(
     parameters: of the policy.
     outputs: the policy.
     dynamics: the way back through a step; carries its own message.
-    observe: adds the derivative by the observation, `[N, O]`, to a message.
+    observe: adds the derivative by the observation, like it, to a message.
     message: derivative of the return behind the last step, `[N, ...]`.
     steps: time-major.
     mixer: of the two messages.
@@ -169,14 +169,14 @@ def sweep(
   return Swept(jax.tree.map(lambda leaf: leaf / num_particles, gradient), weight, dropped)
 
 
-def _scaled(outputs: Outputs, parameters: PyTree, obs: jax.Array, log_std: jax.Array) -> jax.Array:
+def _scaled(outputs: Outputs, parameters: PyTree, obs: PyTree, log_std: jax.Array) -> jax.Array:
   """`y = (mean / std, log std)`, the standard deviation that divides held fixed; `[..., 2 A]`."""
   mean, own_log_std = outputs(parameters, obs)
   return jnp.concatenate([mean * jnp.exp(-jax.lax.stop_gradient(log_std)), own_log_std], axis=-1)
 
 
 def _by_particle(
-  outputs: Outputs, parameters: PyTree, obs: jax.Array, log_std: jax.Array, messages: jax.Array
+  outputs: Outputs, parameters: PyTree, obs: PyTree, log_std: jax.Array, messages: jax.Array
 ) -> jax.Array:
   """What each particle's message says of the parameters; `[N, P]`."""
 

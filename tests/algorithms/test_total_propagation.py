@@ -218,8 +218,9 @@ def test_the_share_of_the_second_needs_no_unit():
   assert second_share(jnp.asarray(jnp.inf), jnp.ones(())) == 0.5
 
 
-def test_one_environment_alone_has_no_variance():
+@pytest.mark.parametrize("field", ["num_envs", "horizon"])
+def test_one_environment_has_no_variance_and_one_step_nothing_to_propagate(field):
   with pytest.raises(
-    UserError, match=r"config\.num_envs: 1 is not allowed with the algorithm 'tp'; allowed: at least 2"
+    UserError, match=rf"config\.{field}: 1 is not allowed with the algorithm 'tp'; allowed: at least 2"
   ):
-    configs.config_of("tp", **(SMALL | {"num_envs": 1}))
+    configs.config_of("tp", **(SMALL | {field: 1}))
