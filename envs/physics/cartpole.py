@@ -61,6 +61,7 @@ class Cartpole:
   observation_size = 5
   action_size = 1
   differentiable = True
+  time_step = CONTROL_STEP
   figure_size = (6.0, 3.2)
 
   def reset(self, key: jax.Array) -> State:
@@ -81,7 +82,7 @@ class Cartpole:
 
   def step(self, state: State, action: jax.Array) -> State:
     force = self.force * jnp.clip(action[0], -1.0, 1.0)
-    time_step = CONTROL_STEP / self.num_substeps
+    time_step = self.time_step / self.num_substeps
     physics = state.physics
     for _ in range(self.num_substeps):  # few and static: unrolled, XLA fuses them
       acceleration, angular_acceleration = self.accelerations(physics, force)

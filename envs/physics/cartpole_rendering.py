@@ -1,22 +1,34 @@
-"""Pictures of the closed-form cart-pole."""
+"""Pictures of a cart with a pole."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from gippo_jax.envs.base import Trajectory
-from gippo_jax.envs.physics.swing_up import CONTROL_STEP, wrap_angle
+from gippo_jax.envs.physics.swing_up import wrap_angle
 from gippo_jax.envs.viewer import Scene, reward_curve, rounded
 
 if TYPE_CHECKING:
   from matplotlib.axes import Axes
 
-  from gippo_jax.envs.physics.cartpole import Cartpole
-
 _CART, _POLE = "#0072B2", "#D55E00"
 
 
-def scene(env: "Cartpole", trajectory: Trajectory, title: str) -> Scene:
+class CartAndPole(Protocol):
+  """What a picture must know of an environment whose physics are those of `cartpole.CartpolePhysics`."""
+
+  @property
+  def half_length(self) -> float:
+    """From the hinge to the pole's centre, m."""
+    ...
+
+  @property
+  def time_step(self) -> float:
+    """From one state of the episode to the next, s."""
+    ...
+
+
+def scene(env: CartAndPole, trajectory: Trajectory, title: str) -> Scene:
   """What the page needs; lengths in m, angles in rad.
 
   Args:
@@ -28,8 +40,8 @@ def scene(env: "Cartpole", trajectory: Trajectory, title: str) -> Scene:
   angle = np.asarray(wrap_angle(physics.angle))
   return {
     "title": title,
-    "subtitle": f"{len(trajectory.rewards)} steps of {CONTROL_STEP:.4f} s, return {np.sum(trajectory.rewards):.1f}",
-    "timeStep": CONTROL_STEP,
+    "subtitle": f"{len(trajectory.rewards)} steps of {env.time_step:.4f} s, return {np.sum(trajectory.rewards):.1f}",
+    "timeStep": env.time_step,
     "kind": "cartpole",
     "cart": {"x": rounded(physics.position), "angle": rounded(physics.angle), "halfLength": env.half_length},
     "rewards": rounded(trajectory.rewards),
@@ -48,7 +60,7 @@ def scene(env: "Cartpole", trajectory: Trajectory, title: str) -> Scene:
   }
 
 
-def draw(env: "Cartpole", axes: "Axes", trajectory: Trajectory, step: int) -> None:
+def draw(env: CartAndPole, axes: "Axes", trajectory: Trajectory, step: int) -> None:
   """Draws one state; the rail stands still.
 
   Args:
@@ -71,4 +83,4 @@ def draw(env: "Cartpole", axes: "Axes", trajectory: Trajectory, step: int) -> No
   axes.set_aspect("equal")
   axes.set_yticks([])
   axes.set_xlabel("m")
-  axes.set_title(f"{step * CONTROL_STEP:.1f} s", fontsize="medium")
+  axes.set_title(f"{step * env.time_step:.1f} s", fontsize="medium")

@@ -19,7 +19,8 @@ STATE_SIZE = 4
 LARGEST_FORCE = 10.0
 
 _CART, _POLE, _LENGTH, _FRICTION, _GRAVITY = 0.5, 0.5, 0.5, 0.1, 9.82
-_PERIOD, _SUBSTEPS = 0.1, 10
+HALF_LENGTH = 0.5 * _LENGTH
+PERIOD, _SUBSTEPS = 0.1, 10
 
 
 class RadialBasis(NamedTuple):
@@ -59,16 +60,26 @@ def force(policy: RadialBasis, state: jax.Array) -> jax.Array:
 
 def advance(state: jax.Array, push: jax.Array) -> jax.Array:
   """The state a tenth of a second later, by ten explicit Euler steps under a constant force; `[..., 4]`, `[...]`."""
-  period = _PERIOD / _SUBSTEPS
+  return _substeps(state, push)[0]
+
+
+def passage(state: jax.Array, push: jax.Array) -> jax.Array:
+  """The states on the way of `advance`, one for each of its steps, the last that which it returns; `[10, ..., 4]`."""
+  return _substeps(state, push)[1]
+
+
+def _substeps(state: jax.Array, push: jax.Array) -> tuple[jax.Array, jax.Array]:
+  period = PERIOD / _SUBSTEPS
 
   def substep(state, _):
     position, angle, velocity, angular = jnp.moveaxis(state, -1, 0)
     acceleration, angular_acceleration = _accelerations(angle, velocity, angular, push)
     rates = jnp.stack([velocity, angular, acceleration, angular_acceleration], axis=-1)
     del position
-    return state + period * rates, None
+    state = state + period * rates
+    return state, state
 
-  return jax.lax.scan(substep, state, None, length=_SUBSTEPS)[0]
+  return jax.lax.scan(substep, state, None, length=_SUBSTEPS)
 
 
 def _accelerations(
