@@ -88,6 +88,7 @@ benchmarks: $(INSTALLED)
 methods: $(INSTALLED)
 	$(RUN) -m experiments.chaos --docs=docs
 	$(RUN) -m experiments.variance --docs=docs
+	$(RUN) -m experiments.optimism --docs=docs
 
 # Other packages' trainers beside ours: every number of docs/peers.md.
 peers: $(INSTALLED) $(PEERS_INSTALLED)
