@@ -87,6 +87,7 @@ benchmarks: $(INSTALLED)
 # Pictures and tables of docs/methods_*.md.
 methods: $(INSTALLED)
 	$(RUN) -m experiments.chaos --docs=docs
+	$(RUN) -m experiments.pipps --docs=docs
 	$(RUN) -m experiments.variance --docs=docs
 	$(RUN) -m experiments.optimism --docs=docs
 
