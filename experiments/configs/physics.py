@@ -16,7 +16,7 @@ from gippo_jax.parsing import default_config
 
 BACKENDS = ("spring", "generalized", "positional", "mjx")
 _LOCOMOTION = ("ant", "hopper", "half_cheetah", "walker2d", "humanoid")
-_FIRST_ORDER = ("rp", "shac", "pe", "tp", "rpo", "dva")
+_FIRST_ORDER = ("rp", "shac", "pe", "tp", "rpo", "dva", "ahac", "sapo", "ivw_h", "aobg", "ddcg")
 
 
 def get_config(argument: str = "cartpole") -> ConfigDict:

@@ -12,7 +12,7 @@ from gippo_jax.envs.wrappers import EpisodeState
 from gippo_jax.fields import Real
 from gippo_jax.learning import rollout
 from gippo_jax.learning.advantages import standardize
-from gippo_jax.learning.critic import fit_critic
+from gippo_jax.learning.critic import Convergence, fit_critic
 from gippo_jax.learning.normalization import init_statistics
 from gippo_jax.learning.optimization import linear_rate, make_optimizer
 from gippo_jax.learning.rollout import Window
@@ -109,6 +109,7 @@ def end_epoch(
   actor: PyTree,
   algorithm: PyTree,
   critic_rate: Real,
+  convergence: Convergence | None = None,
 ) -> tuple[TrainingState, Metrics]:
   """Fits the critic and gathers the next state.
 
@@ -123,11 +124,12 @@ def end_epoch(
     actor: parameters of the policy after the epoch.
     algorithm: the algorithm's own state after the epoch.
     critic_rate: rate of the critic in this epoch.
+    convergence: as for `critic.fit_critic`.
 
   Returns:
     State after the epoch, and the metrics every algorithm has.
   """
-  critic, target_critic, moments, value_statistics, metrics = fit_critic(setup, state, window, critic_rate)
+  critic, target_critic, moments, value_statistics, metrics = fit_critic(setup, state, window, critic_rate, convergence)
   # An episode with a failed step is in no mean.
   returns = state.returns.update(jnp.where(window.fault > 0, jnp.nan, window.reward), window.done)
   improved = returns.best > state.returns.best

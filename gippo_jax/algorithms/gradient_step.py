@@ -1,4 +1,5 @@
-"""Algorithms that make one Adam step of the actor per epoch, at a linearly falling rate: LR, RP, SHAC, LR+RP and PE.
+"""Algorithms that make one Adam step of the actor per epoch, at a linearly falling rate: LR, RP, SHAC, LR+RP, PE, TP
+and most of their relatives.
 
 They differ in how they estimate the gradient; this module is the rest of their epoch.
 """
@@ -20,8 +21,10 @@ from gippo_jax.algorithms.base import (
   end_epoch,
   init_state,
 )
+from gippo_jax.envs.base import PyTree
 from gippo_jax.envs.wrappers import EpisodeState
 from gippo_jax.fields import Real, real
+from gippo_jax.learning.critic import Convergence
 from gippo_jax.learning.optimization import linear_rate, make_optimizer
 from gippo_jax.learning.rollout import Window
 from gippo_jax.learning.setup import Setup
@@ -61,6 +64,7 @@ class Estimate(NamedTuple):
     loss: scalar.
     gradient: of the loss by the flattened actor, `[P]`.
     metrics: the algorithm's own.
+    own: what else the algorithm keeps after the epoch (`GradientStepState.own`).
   """
 
   environment: EpisodeState
@@ -68,16 +72,27 @@ class Estimate(NamedTuple):
   loss: jax.Array
   gradient: jax.Array
   metrics: Metrics
+  own: PyTree = ()
 
 
 class GradientStepState(struct.PyTreeNode):
-  """What is kept from epoch to epoch: the actor's optimiser state."""
+  """What is kept from epoch to epoch.
+
+  Attributes:
+    moments: the actor's optimiser state.
+    own: what else the algorithm keeps.
+  """
 
   moments: optax.ScaleByAdamState
+  own: PyTree = ()
 
 
 def gradient_step_algorithm(
-  setup: Setup, estimate: Callable[[Setup, TrainingState, Draws], Estimate], rates: Rates
+  setup: Setup,
+  estimate: Callable[[Setup, TrainingState, Draws], Estimate],
+  rates: Rates,
+  own: PyTree = (),
+  convergence: Convergence | None = None,
 ) -> Algorithm:
   """Builds the algorithm around an estimator.
 
@@ -87,12 +102,14 @@ def gradient_step_algorithm(
     setup: environments, networks, hyper-parameters.
     estimate: rolls out and estimates the gradient.
     rates: the algorithm's group of the configuration.
+    own: what else the algorithm keeps, before the first epoch.
+    convergence: of the critic, as for `critic.fit_critic`.
   """
   config = setup.config
   optimizer = make_optimizer(config, config.adam.beta1, config.adam.beta2)
 
   def init(key):
-    return init_state(setup, key, lambda actor: GradientStepState(moments=optimizer.init(actor)))
+    return init_state(setup, key, lambda actor: GradientStepState(optimizer.init(actor), own))
 
   def update(state, draws=None):
     key, draws = begin_epoch(setup, state, draws)
@@ -107,8 +124,9 @@ def gradient_step_algorithm(
       environment=estimated.environment,
       window=estimated.window,
       actor=unravel(flat),
-      algorithm=GradientStepState(moments=moments),
+      algorithm=GradientStepState(moments, estimated.own),
       critic_rate=critic_linear_rate(config, state),
+      convergence=convergence,
     )
     metrics |= {
       "actor_loss": estimated.loss,

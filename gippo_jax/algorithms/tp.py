@@ -5,7 +5,6 @@ Here the environments are the particles, the policy's noise is the only noise, a
 end, as in `algorithms.rp`, whose objective this is.
 """
 
-from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import jax
@@ -16,12 +15,12 @@ from gippo_jax.algorithms.base import Algorithm
 from gippo_jax.algorithms.gradient_step import SHOWN, Estimate, LambdaRateConfig, gradient_step_algorithm
 from gippo_jax.algorithms.rp import rp_loss
 from gippo_jax.config import Config
-from gippo_jax.envs.base import PyTree
 from gippo_jax.envs.wrappers import EpisodeState
 from gippo_jax.errors import UserError
 from gippo_jax.fields import Real
 from gippo_jax.learning import gaussian
-from gippo_jax.learning.advantages import generalized_advantages
+from gippo_jax.learning.advantages import generalized_advantages, segment_discounts
+from gippo_jax.learning.float_leaves import float_leaves
 from gippo_jax.learning.output_gradients import likelihood_ratio
 from gippo_jax.learning.policies import policy_of
 from gippo_jax.learning.rollout import Window, collect_with_states, next_value_of
@@ -73,12 +72,12 @@ def sweep_window(
   def outputs(actor, obs):
     return setup.networks.policy(actor, acting.normalize(obs))
 
-  floats, join = _floats(jax.tree.map(lambda leaf: leaf[0], states))
+  floats, join = float_leaves(jax.tree.map(lambda leaf: leaf[0], states))
 
   def observe(message, by_obs):
     batch = join(message)
     obs = batch.current.obs + by_obs
-    return _floats(batch.replace(current=batch.current.replace(obs=obs)))[0]
+    return float_leaves(batch.replace(current=batch.current.replace(obs=obs)))[0]
 
   start = [jnp.zeros_like(leaf) for leaf in floats]
   steps = make_steps(setup, window, states, gae_lambda)
@@ -91,18 +90,12 @@ def make_steps(setup: Setup, window: Window, states: EpisodeState, gae_lambda: R
   advantage = generalized_advantages(window.reward, window.value, window.next_value, window.done, discount, gae_lambda)
   decay = discount * gae_lambda
   passed_on = jnp.where(window.done > 0, 0.0, decay).at[-1].set(0.0)
-
-  def scale_of(before, step_start):
-    scale = jnp.where(step_start > 0, 1.0, before * decay)
-    return scale, scale
-
-  _, scale = jax.lax.scan(scale_of, jnp.ones_like(window.reward[0]), window.segment_start)
   return Steps(
     dynamics=Transition(states, window.action, passed_on, discount - passed_on),
     obs=window.raw_observation,
     noise=window.noise,
     likelihood_ratio=likelihood_ratio(advantage, window.noise),
-    scale=scale,
+    scale=segment_discounts(window.segment_start, decay),
   )
 
 
@@ -110,11 +103,11 @@ def _dynamics(setup: Setup, state: TrainingState) -> Dynamics:
   """The way back through a step of the batch of environments, and through the critic behind it."""
 
   def back(message, step):
-    floats, join = _floats(step.environment)
+    floats, join = float_leaves(step.environment)
 
     def forward(floats, action):
       reached = setup.env.step(join(floats), gaussian.squash(action))
-      return _floats(reached)[0], reached.current.reward, next_value_of(setup, state, reached)
+      return float_leaves(reached)[0], reached.current.reward, next_value_of(setup, state, reached)
 
     _, pull_back = jax.vjp(forward, floats, step.action)
     # Selected, not multiplied by 0: what comes of another episode may be no number.
@@ -127,19 +120,6 @@ def _dynamics(setup: Setup, state: TrainingState) -> Dynamics:
 def _times(factor: jax.Array, leaf: jax.Array) -> jax.Array:
   factor = jnp.asarray(factor.reshape(-1, *[1] * (leaf.ndim - 1)), leaf.dtype)
   return jnp.where(factor > 0, factor * leaf, jnp.zeros_like(leaf))
-
-
-def _floats(tree: PyTree) -> tuple[list[jax.Array], Callable[[Iterable[jax.Array]], PyTree]]:
-  """The leaves that have derivatives, and the way to put others in their place."""
-  leaves, structure = jax.tree.flatten(tree)
-  is_float = [jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in leaves]
-
-  def join(floats):
-    floats = iter(floats)
-    chosen = [next(floats) if flag else leaf for leaf, flag in zip(leaves, is_float, strict=True)]
-    return jax.tree.unflatten(structure, chosen)
-
-  return [leaf for leaf, flag in zip(leaves, is_float, strict=True) if flag], join
 
 
 def make(setup: Setup) -> Algorithm:

@@ -52,6 +52,16 @@ def segment_starts(episode_start: Float[Array, "T N"]) -> Float[Array, "T N"]:
   return episode_start.at[0].set(1.0)
 
 
+def segment_discounts(segment_start: Float[Array, "T N"], decay: Real) -> Float[Array, "T N"]:
+  """`decay^(t - t0)`, `t0` the start of the step's segment; `[T, N] -> [T, N]`."""
+
+  def scale_of(before, step_start):
+    scale = jnp.where(step_start > 0, 1.0, before * decay)
+    return scale, scale
+
+  return jax.lax.scan(scale_of, jnp.ones_like(segment_start[0]), segment_start)[1]
+
+
 def standardize(advantage: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
   """Subtracts the mean and divides by the unbiased standard deviation plus 1e-8, over all entries."""
   return (advantage - jnp.mean(advantage)) / (jnp.std(advantage, ddof=1) + 1e-8)

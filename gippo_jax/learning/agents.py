@@ -23,7 +23,8 @@ class Networks(Protocol):
   """Actor and critic, their parameters held outside; hashable, for it is part of the compiled program's key.
 
   It may also have `in_order(actor) -> list of arrays`, the actor's parameters in an order of its own: LR+RP measures
-  variances on the first of them.
+  variances on the first of them; and `values(critic, obs)`, the values `[K, ...]` of several critics, each of which
+  regresses onto the targets (`ensemble.Ensemble`).
   """
 
   def init(self, key: jax.Array, config: ActorConfig) -> tuple[PyTree, PyTree]:
@@ -92,3 +93,9 @@ def actor_in_order(agent: Networks, actor: PyTree) -> jax.Array:
   """The actor's parameters as one vector `[P]`, in the networks' own order where they have one."""
   in_order = getattr(agent, "in_order", jax.tree.leaves)
   return jnp.concatenate([jnp.ravel(leaf) for leaf in in_order(actor)])
+
+
+def values_of(agent: Networks, critic: PyTree, obs: jax.Array) -> jax.Array:
+  """Value of every critic, `[..., O] -> [K, ...]`, K = 1 where there is one."""
+  values = getattr(agent, "values", None)
+  return agent.value(critic, obs)[None] if values is None else values(critic, obs)

@@ -26,12 +26,17 @@ def drop_nonfinite(gradient: Float[Array, "T N A"]) -> tuple[Float[Array, "T N A
   gradient = jnp.where(usable[..., None], gradient, 0.0)
   kept = usable.astype(gradient.dtype)
   norms = jnp.sqrt(jnp.sum(gradient**2, axis=-1))
-  parts = np.array_split(np.arange(gradient.shape[0]), min(_MOST_BINS, gradient.shape[0]))
+  parts = parts_of(gradient.shape[0])
   return gradient, {
     "sample_gradient_dropped": jnp.mean(1.0 - kept),
     "sample_gradient_norm": _mean(norms, kept),
     "sample_gradient_norm_by_age": jnp.stack([_mean(norms[part], kept[part]) for part in parts]),
   }
+
+
+def parts_of(num_steps: int) -> list[np.ndarray]:
+  """A window's steps in up to 8 nearly equal parts, its first steps first."""
+  return np.array_split(np.arange(num_steps), min(_MOST_BINS, num_steps))
 
 
 def _mean(values: jax.Array, weight: jax.Array) -> jax.Array:

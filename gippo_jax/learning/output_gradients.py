@@ -5,6 +5,9 @@ The outputs are the mean in units of the standard deviation that drew the action
 that they can be compared from state to state, and the Gaussian Fisher matrix is diagonal with entries 1 and 2.
 """
 
+from collections.abc import Callable
+
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
@@ -69,12 +72,16 @@ def clip_at_medians(
 
 
 def mix_by_step(
-  first: Float[Array, "T N B"], second: Float[Array, "T N B"], usable: Bool[Array, "T N"], trust: Float[Array, ""]
+  first: Float[Array, "T N B"],
+  second: Float[Array, "T N B"],
+  usable: Bool[Array, "T N"],
+  trust: Real = 1.0,
+  weigh: Callable[[jax.Array, jax.Array], jax.Array] = inverse_variance_weight,
 ) -> tuple[Float[Array, "T N B"], Float[Array, "T B"]]:
   """One estimate of two, weighted step by step and output by output by their variances over the environments.
 
-  `k g_1 + (1 - k) g_0` with `k = c V_0 / (V_0 + V_1)` (`mixers.inverse_variance_weight`), `V_i` the unbiased variance
-  of the estimate's samples at the step, `c` the trust in the first.
+  `k g_1 + (1 - k) g_0` with `k = c V_0 / (V_0 + V_1)`, `V_i` the unbiased variance of the estimate's samples at the
+  step, `c` the trust in the first.
 
   Args:
     first: `g_1`, `[T, N, B]`, zero where it is not usable.
@@ -82,6 +89,7 @@ def mix_by_step(
     usable: where the first estimate's sample counts, `[T, N]`; its mean over the others stands for all of them, and a
       step with fewer than two has weight 0, as has one where all of them are zero: the step's derivative says nothing.
     trust: `c`, in [0, 1].
+    weigh: maps `V_1` and `V_0`, `[T, B]`, to `k / c`.
 
   Returns:
     The mixed samples, whose mean over the environments is the estimate, `[T, N, B]`; and `k`, `[T, B]`.
@@ -90,7 +98,7 @@ def mix_by_step(
   number = jnp.sum(counts, axis=1)
   mean = jnp.sum(counts * first, axis=1) / jnp.maximum(number, 1.0)
   variance = jnp.sum(counts * (first - mean[:, None]) ** 2, axis=1) / jnp.maximum(number - 1.0, 1.0)
-  weight = trust * inverse_variance_weight(variance, jnp.var(second, axis=1, ddof=1))
+  weight = trust * weigh(variance, jnp.var(second, axis=1, ddof=1))
   speaks = jnp.any((first != 0.0) & usable[..., None], axis=(1, 2))[:, None]
   weight = jnp.where((number >= 2.0) & speaks, weight, 0.0)
   first = first * (counts * (first.shape[1] / jnp.maximum(number, 1.0))[:, None])

@@ -8,8 +8,8 @@ from flax import struct
 
 from gippo_jax.envs.base import PyTree
 from gippo_jax.envs.wrappers import EpisodeState
-from gippo_jax.fields import Real
 from gippo_jax.learning import advantages, gaussian
+from gippo_jax.learning.gradient_flow import cut_gradient, scale_gradient
 from gippo_jax.learning.policies import policy_of
 from gippo_jax.learning.setup import Setup
 from gippo_jax.learning.sharding import apply_by_environment, spread
@@ -31,7 +31,9 @@ class Window(struct.PyTreeNode):
     done: 1 where the step ended its episode, `[T, N]`.
     fault: 1 where the step's action or result was not finite, `[T, N]`.
     value: target critic's value of `observation`, `[T, N]`.
-    next_value: its value of what the step reached, 0 after an early end, `[T, N]`.
+    reached: normalised observation that the step reached, before any reset, `[T, N, O]`.
+    worthless: 1 where nothing is worth anything after the step: an early end, `[T, N]`.
+    next_value: the target critic's value of `reached`, 0 where that is worthless, `[T, N]`.
     episode_start: 1 where the step begins an episode, `[T, N]`.
     advantage: `[T, N]`.
   """
@@ -46,6 +48,8 @@ class Window(struct.PyTreeNode):
   done: jax.Array
   fault: jax.Array
   value: jax.Array
+  reached: jax.Array
+  worthless: jax.Array
   next_value: jax.Array
   episode_start: jax.Array
   advantage: jax.Array
@@ -54,29 +58,6 @@ class Window(struct.PyTreeNode):
   def segment_start(self) -> jax.Array:
     """1 where a segment begins: at the window's start and at every episode's, `[T, N]`."""
     return advantages.segment_starts(self.episode_start)
-
-
-@jax.custom_jvp
-def _scale_gradient(x: jax.Array, scale: Real) -> jax.Array:
-  """Identity whose derivative is multiplied by `scale`."""
-  del scale
-  return x
-
-
-@_scale_gradient.defjvp
-def _scale_gradient_jvp(primals, tangents):
-  x, scale = primals
-  # In the leaf's own type: a state may hold floats of any width.
-  return x, tangents[0] * jnp.asarray(scale, x.dtype)
-
-
-def scale_gradient(tree: PyTree, scale: Real) -> PyTree:
-  """`tree`, every derivative through it multiplied by `scale`."""
-
-  def scale_leaf(leaf):
-    return _scale_gradient(leaf, scale) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
-
-  return jax.tree.map(scale_leaf, tree)
 
 
 def collect(
@@ -102,9 +83,7 @@ def collect(
   Returns:
     The batch of environments after the window, and the window.
   """
-  environment, window, _ = _roll(
-    setup, state, actor, noise, perturbation, between_steps, before_policy, keep_states=False
-  )
+  environment, window, _ = _roll(setup, state, actor, noise, perturbation, between_steps, before_policy)
   return environment, window
 
 
@@ -116,9 +95,7 @@ def collect_with_states(
   Returns:
     The batch of environments after the window, the window, and the batches before the steps, `[T, N, ...]`.
   """
-  environment, window, states = _roll(
-    setup, state, state.actor, noise, None, lambda batch: batch, lambda obs: obs, keep_states=True
-  )
+  environment, window, states = _roll(setup, state, state.actor, noise, keep_states=True)
   assert states is not None
   return environment, jax.lax.stop_gradient(window), states
 
@@ -128,17 +105,20 @@ def _roll(
   state: TrainingState,
   actor: PyTree,
   noise: jax.Array,
-  perturbation: jax.Array | None,
-  between_steps: Callable[[EpisodeState], EpisodeState],
-  before_policy: Callable[[jax.Array], jax.Array],
-  keep_states: bool,
+  perturbation: jax.Array | None = None,
+  between_steps: Callable[[EpisodeState], EpisodeState] = lambda environment: environment,
+  before_policy: Callable[[jax.Array], jax.Array] = lambda obs: obs,
+  cut: jax.Array | None = None,
+  keep_states: bool = False,
 ) -> tuple[EpisodeState, Window, EpisodeState | None]:
   env, networks, config = setup
   acting = policy_of(setup, PolicyState(actor, state.observation_statistics))
 
   def step(environment, step_inputs):
-    eps, shift = step_inputs
+    (eps, shift), is_cut = step_inputs
     environment = between_steps(environment)
+    if is_cut is not None:
+      environment = cut_gradient(environment, is_cut)
     raw = environment.current.obs
     obs = acting.normalize(raw)
     mean, log_std = networks.policy(actor, before_policy(obs))
@@ -152,11 +132,13 @@ def _roll(
   if config.rematerialize:
     step = jax.checkpoint(step)
   inputs = spread((noise, perturbation), axis=1)
-  environment, steps = jax.lax.scan(step, spread(state.environment, axis=0), inputs)
+  environment, steps = jax.lax.scan(step, spread(state.environment, axis=0), (inputs, cut))
   (raw, obs, action, mean, log_std, final_obs, transition, done, fault), states = steps
 
-  value, next_value = _values(setup, state, obs, acting.normalize(final_obs), transition.terminated, done)
   reward = transition.reward
+  reached, is_worthless = _usable(acting.normalize(final_obs), transition.terminated, done)
+  worthless = is_worthless.astype(reward.dtype)
+  value, next_value = _values(setup, state, obs, reached, worthless)
   episode_start = jnp.concatenate([state.episode_start[None], done[:-1]])
   advantage = advantages.generalized_advantages(reward, value, next_value, done, config.discount, config.gae_lambda)
   window = Window(
@@ -170,6 +152,8 @@ def _roll(
     done=done,
     fault=fault,
     value=value,
+    reached=reached,
+    worthless=worthless,
     next_value=next_value,
     episode_start=episode_start,
     advantage=advantage,
@@ -177,14 +161,23 @@ def _roll(
   return environment, window, states
 
 
+def revalue(setup: Setup, state: TrainingState, window: Window, reward: jax.Array) -> Window:
+  """The window with the values of another setup's networks, and the advantages of another reward, `[T, N]`."""
+  config = setup.config
+  value, next_value = _values(setup, state, window.observation, window.reached, window.worthless)
+  advantage = advantages.generalized_advantages(
+    reward, value, next_value, window.done, config.discount, config.gae_lambda
+  )
+  return window.replace(value=value, next_value=next_value, advantage=advantage)
+
+
 def _values(
-  setup: Setup, state: TrainingState, obs: jax.Array, reached: jax.Array, terminated: jax.Array, done: jax.Array
+  setup: Setup, state: TrainingState, obs: jax.Array, reached: jax.Array, worthless: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
   """Target critic's values of the observations acted on and of those reached."""
-  reached, worthless = _usable(reached, terminated, done)
   stacked = jnp.stack([obs, reached])
   value, next_value = apply_by_environment(lambda x: value_of(setup, state, x), stacked, axis=2)
-  return value, jnp.where(worthless, 0.0, next_value)
+  return value, jnp.where(worthless > 0, 0.0, next_value)
 
 
 def value_of(setup: Setup, state: TrainingState, obs: jax.Array) -> jax.Array:
@@ -234,6 +227,30 @@ def collect_with_gradient(
 
   gradient, (environment, window) = jax.grad(of_perturbation, has_aux=True)(jnp.zeros_like(noise))
   return environment, window, gradient
+
+
+def collect_in_pieces(
+  objective: Callable[[Window], jax.Array], setup: Setup, state: TrainingState, noise: jax.Array, cut: jax.Array
+) -> tuple[EpisodeState, Window, jax.Array, EpisodeState]:
+  """As `collect_with_gradient`, with cuts, and the batch of environments before each step as `collect_with_states`.
+
+  Args:
+    objective: the number that is differentiated.
+    setup, state, noise: as for `collect`.
+    cut: where no derivative passes from the step before, Boolean, `[T]`.
+
+  Returns:
+    The batch of environments after the window, the window, the derivatives, `[T, N, A]`, and the batches before the
+    steps, `[T, N, ...]`.
+  """
+
+  def of_perturbation(perturbation):
+    environment, window, states = _roll(setup, state, state.actor, noise, perturbation, cut=cut, keep_states=True)
+    return objective(window), (environment, window, states)
+
+  gradient, (environment, window, states) = jax.grad(of_perturbation, has_aux=True)(jnp.zeros_like(noise))
+  assert states is not None
+  return environment, window, gradient, states
 
 
 def collect_with_advantage_gradient(

@@ -30,14 +30,14 @@ def config_of(algorithm, **options):
 
 
 @functools.cache
-def _start(probe):
-  config = config_of("shac")
+def _start(probe, num_envs):
+  config = config_of("shac", num_envs=num_envs)
   return jax.jit(make_epochs(probe, config).init)(jax.random.key(3), config)
 
 
 def setting(config, probe=PROBE):
   """Setup, state with a critic that is not that of the start, and draws; the algorithm's own state is SHAC's."""
-  return make_setup(probe, config), *_moved(config, probe, _start(probe))
+  return make_setup(probe, config), *_moved(config, probe, _start(probe, config.num_envs))
 
 
 def _moved(config, probe, state):
@@ -46,17 +46,22 @@ def _moved(config, probe, state):
   return state.replace(target_critic=moved), Draws(noise, jax.random.key(5))
 
 
-def epoch(algorithm, probe=PROBE, **options):
-  """State and metrics after one epoch of `setting`."""
-  config = config_of(algorithm, **options)
+def program(config, probe=PROBE):
+  """A function from hyper-parameters of one structure to state and metrics after one epoch of `setting`."""
+  epochs = make_epochs(probe, config)
 
   @jax.jit
   def run(config):
-    epochs = make_epochs(probe, config)
     state, draws = _moved(config, probe, epochs.init(jax.random.key(3), config))
     return epochs.update(state, config, draws)
 
-  return run(config)
+  return run
+
+
+def epoch(algorithm, **options):
+  """State and metrics after one epoch."""
+  config = config_of(algorithm, **options)
+  return program(config)(config)
 
 
 @functools.cache
