@@ -59,7 +59,7 @@ def test_groups_are_dictionaries_or_objects():
 def test_another_algorithm_brings_its_own_groups():
   config = Config(ppo={"clip_range": 0.3})
   changed = config.replace(algorithm="ppo")
-  assert set(changed.own) == {"ppo", "retry"}
+  assert set(changed.own) == {"ppo", "retry", "optimism"}
   assert changed.ppo.clip_range == 0.3
   with pytest.raises(UserError, match="it belongs to gippo"):
     changed.replace(alpha=config.alpha)

@@ -9,6 +9,7 @@ from flax import struct
 from jax.flatten_util import ravel_pytree
 
 from gippo_jax.algorithms.base import Metrics, environment_major, policy_advantage
+from gippo_jax.algorithms.optimism import OptimismConfig, OptimismState, go_on, init_optimism
 from gippo_jax.config import Config, check_divides
 from gippo_jax.envs.base import PyTree
 from gippo_jax.fields import Real, choice, integer, real, switch
@@ -58,7 +59,7 @@ class PPOConfig(struct.PyTreeNode):
 
 
 # The groups of every algorithm that ends with the surrogate.
-GROUPS = {"ppo": PPOConfig, "retry": RetryConfig}
+GROUPS = {"ppo": PPOConfig, "retry": RetryConfig, "optimism": OptimismConfig}
 
 
 def check_surrogate(config: Config) -> None:
@@ -76,10 +77,12 @@ class SurrogateState(struct.PyTreeNode):
   Attributes:
     moments: its optimiser's state.
     rate: base rate of the next epoch.
+    optimism: what optimism keeps; `None` without.
   """
 
   moments: optax.ScaleByAdamState
   rate: jax.Array
+  optimism: OptimismState | None = None
 
 
 def optimizer_of(config: Config) -> Optimizer:
@@ -89,7 +92,8 @@ def optimizer_of(config: Config) -> Optimizer:
 
 def init_surrogate(config: Config, actor: PyTree) -> SurrogateState:
   """State before the first epoch."""
-  return SurrogateState(moments=optimizer_of(config).init(actor), rate=jnp.asarray(config.ppo.learning_rate))
+  moments, rate = optimizer_of(config).init(actor), jnp.asarray(config.ppo.learning_rate)
+  return SurrogateState(moments, rate, init_optimism(config, actor))
 
 
 def clipped_surrogate(ratio: jax.Array, advantage: jax.Array, clip_range: jax.Array) -> jax.Array:
@@ -119,6 +123,7 @@ def minimize_surrogate(
   window: Window,
   sampling: PyTree,
   ratio_of: Callable[[jax.Array, PyTree], jax.Array],
+  before: PyTree | None = None,
 ) -> tuple[PyTree, SurrogateState, Metrics]:
   """Passes over consecutive minibatches of the environment-major window, tried again at a lower rate if the loss grew.
 
@@ -130,6 +135,7 @@ def minimize_surrogate(
     window: the epoch's experience.
     sampling: pytree of arrays `[T, N]` that describe the sampling densities.
     ratio_of: maps a minibatch's log-probabilities `[B]` and its slice of `sampling` to ratios `[B]`.
+    before: parameters before the epoch, from which optimism reckons its update; `actor` by default.
 
   Returns:
     Parameters, state, and metrics with prefix `ppo_`.
@@ -189,4 +195,9 @@ def minimize_surrogate(
     "ppo_clipped_steps": result.info.clipped,
     "ppo_learning_rate": rate,
   }
-  return result.params, SurrogateState(moments=result.moments, rate=rate), metrics
+  params, optimism = result.params, state.optimism
+  if optimism is not None:
+    start = actor if before is None else before
+    params, optimism, shown = go_on(config, optimism, epoch, start, params, result.succeeded)
+    metrics |= shown
+  return params, SurrogateState(result.moments, rate, optimism), metrics

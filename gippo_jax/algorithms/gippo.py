@@ -35,6 +35,7 @@ from gippo_jax.algorithms.clipped_surrogate import (
   minimize_surrogate,
 )
 from gippo_jax.algorithms.mixture import mixture_ratio
+from gippo_jax.algorithms.optimism import check_no_optimism, idle_optimism
 from gippo_jax.algorithms.safe_config import SafeConfig, check_safe
 from gippo_jax.config import Config
 from gippo_jax.envs.base import PyTree
@@ -192,6 +193,7 @@ def _make_paper(setup: Setup) -> Algorithm:
       window,
       (old_log_prob, alpha_log_prob),
       mixture_ratio,
+      before=state.actor,
     )
     # Step 5: the critic, and the next state.
     next_state, metrics = end_epoch(
@@ -246,15 +248,16 @@ def _check(config: Config) -> None:
   check_surrogate(config)
   if config.alpha.rule == "safe":
     check_safe(config)
+    check_no_optimism(config)
   else:
     check_alpha(config)
 
 
 def _idle(config: Config) -> dict[str, str]:
   if config.alpha.rule == "paper":
-    return {"safe": "alpha.rule = 'paper'; allowed: config.alpha.*"}
+    return {"safe": "alpha.rule = 'paper'; allowed: config.alpha.*"} | idle_optimism(config)
   names = (f"alpha.{name}" for name in fields_of(AlphaConfig) if name != "rule")
-  return dict.fromkeys(names, "alpha.rule = 'safe'; allowed: config.safe.*")
+  return dict.fromkeys(names, "alpha.rule = 'safe'; allowed: config.safe.*") | idle_optimism(config)
 
 
 SPEC = AlgorithmSpec(

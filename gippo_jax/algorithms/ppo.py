@@ -5,6 +5,7 @@ import jax.numpy as jnp
 
 from gippo_jax.algorithms.base import Algorithm, begin_epoch, collect, end_epoch, init_state
 from gippo_jax.algorithms.clipped_surrogate import GROUPS, check_surrogate, init_surrogate, minimize_surrogate
+from gippo_jax.algorithms.optimism import idle_optimism
 from gippo_jax.learning import gaussian
 from gippo_jax.learning.setup import Setup
 from gippo_jax.registry import AlgorithmSpec
@@ -52,5 +53,6 @@ SPEC = AlgorithmSpec(
   groups=GROUPS,
   make=make,
   check=check_surrogate,
+  idle=idle_optimism,
   summary="proximal policy optimisation (Schulman et al. 2017)",
 )
