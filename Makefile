@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 PEERS_VENV := .venv-peers
 PEERS_INSTALLED := $(PEERS_VENV)/.installed
 
-.PHONY: train test test-slow lint format sweep table1 traffic-table traffic cartpole physics-table safe-alpha benchmark benchmarks methods peers reliability clean
+.PHONY: train test test-slow lint format sweep table1 traffic-table traffic cartpole physics-table safe-alpha benchmark benchmarks methods peers reliability rivals clean
 
 train: $(INSTALLED)
 	$(RUN) -m gippo_jax.main --config=functions:ackley64 --workdir=runs/ackley64
@@ -90,6 +90,14 @@ methods: $(INSTALLED)
 	$(RUN) -m experiments.pipps --docs=docs
 	$(RUN) -m experiments.variance --docs=docs
 	$(RUN) -m experiments.optimism --docs=docs
+
+# GI-PPO's relatives on the cart-pole, two seeds each, and the table of docs/rivals.md.
+rivals: $(INSTALLED)
+	for algorithm in shac rpo dva ahac sapo ivw_h aobg ddcg; do \
+	  $(RUN) -m gippo_jax train --config=physics:cartpole,$$algorithm --config.num_seeds=2 \
+	    --workdir=runs/rivals/$$algorithm || exit 1; \
+	done
+	$(RUN) -m experiments.rivals --runs=runs/rivals --docs=docs
 
 # Other packages' trainers beside ours: every number of docs/peers.md.
 peers: $(INSTALLED) $(PEERS_INSTALLED)

@@ -9,10 +9,12 @@ from jax.flatten_util import ravel_pytree
 from gippo_jax.algorithms.aobg import by_environment
 from gippo_jax.algorithms.ivw_h import estimates_of_outputs
 from gippo_jax.algorithms.rp import collect_with_return_gradient
+from gippo_jax.envs.base import State
 from gippo_jax.errors import UserError
 from gippo_jax.learning.branching import branch, within_groups
 from gippo_jax.learning.output_pull_back import gradient_of_outputs
 from gippo_jax.learning.rollout import collect
+from gippo_jax.programs.epochs import make_epochs
 from tests import configs
 from tests.algorithms.settings import SMALL, config_of, program, setting
 
@@ -95,6 +97,33 @@ def test_ddcg_mixes_where_it_finds_no_jump():
   assert metrics["ddcg_smooth"] == 1.0
   assert 0.0 < metrics["ddcg_weight"] <= 1.0
   assert np.all(np.isfinite(ravel_pytree(found.actor)[0]))
+
+
+class Constant:
+  """A reward of 1 in each of 7 steps."""
+
+  observation_size, action_size, episode_length, differentiable = 1, 1, 7, True
+
+  def reset(self, key):
+    zero = jnp.zeros(())
+    return State(physics=zero, obs=jax.random.normal(key, (1,)), reward=zero, terminated=zero, truncated=zero)
+
+  def step(self, state, action):
+    return state.replace(obs=state.obs + action, reward=state.reward + 1.0)
+
+
+def test_returns_of_branched_episodes_are_those_of_whole_ones():
+  """Windows of 6 in episodes of 7: summed within windows, as others did, a return would be 6 or less, or 0."""
+  config = config_of("ddcg", ddcg={"copies": 2})
+  epochs = make_epochs(Constant(), config)
+  run = jax.jit(lambda state: epochs.update(state, config))
+  state = jax.jit(epochs.init)(jax.random.key(0), config)
+  returns = []
+  for _ in range(4):
+    state, metrics = run(state)
+    returns.append(float(metrics["return"]))
+  assert returns == [0.0, 7.0, 7.0, 7.0]
+  assert state.returns.finished == 3 * 4
 
 
 def test_environments_that_cannot_be_shared_out_are_refused():

@@ -8,7 +8,7 @@ from jax.flatten_util import ravel_pytree
 
 from gippo_jax.algorithms.rp import total_return
 from gippo_jax.algorithms.sapo import estimate_soft_return, sampled_entropy, soft_rewards
-from gippo_jax.learning import rollout
+from gippo_jax.learning import gaussian, rollout
 from gippo_jax.learning.advantages import generalized_advantages
 from gippo_jax.learning.optimization import Optimizer
 from gippo_jax.learning.temperature import adapt_temperature, init_temperature, normalized_entropy, target_entropy
@@ -90,6 +90,14 @@ def test_the_sampled_entropy_is_the_squashed_normals_in_the_mean(mean, std):
   step = 1e-4
   difference = (truth(np.log(std) + step) - truth(np.log(std) - step)) / (2 * step)
   np.testing.assert_allclose(slope, difference, rtol=1e-5)
+
+
+def test_the_squashed_density_is_one():
+  action = np.linspace(-1 + 1e-6, 1 - 1e-6, 400_001)
+  unsquashed = jnp.asarray(np.arctanh(action))[:, None]
+  shape = jnp.zeros_like(unsquashed)
+  density = np.exp(gaussian.squashed_log_prob(shape + 0.3, shape + np.log(0.6), unsquashed))
+  np.testing.assert_allclose(np.trapezoid(density, action), 1.0, rtol=1e-6)
 
 
 def test_the_entropy_is_finite_far_out():
