@@ -32,7 +32,7 @@ class AoBGConfig(RateConfig):
   """Two estimates of the parameters' gradient under a limit of the bias."""
 
   tolerance: Real = real(
-    100.0, "allowed distance of the gradient of the mean return per step from the true one (gamma)", minimum=0
+    1e4, "allowed distance of the gradient of the mean return per step from the true one (gamma)", minimum=0
   )
   failure_probability: Real = real(0.05, "of the confidence in it", above=0, below=1)
 

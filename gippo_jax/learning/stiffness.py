@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from gippo_jax.envs.base import State
 from gippo_jax.envs.wrappers import Batch, EpisodeState
 from gippo_jax.learning.float_leaves import float_leaves
 
@@ -21,13 +22,13 @@ def squared_jacobian_norm(env: Batch, states: EpisodeState, action: jax.Array, k
   """
   keys = jax.random.split(key, action.shape[:2])
 
-  def of_step(state: EpisodeState, action: jax.Array, key: jax.Array) -> jax.Array:
-    floats, join = float_leaves(state.current.physics)
+  simulator = env.env.env  # within the automatic reset, whose keys the window has used
+
+  def of_step(state: State, action: jax.Array, key: jax.Array) -> jax.Array:
+    floats, join = float_leaves(state.physics)
 
     def forward(floats: list[jax.Array], action: jax.Array) -> list[jax.Array]:
-      before = state.replace(current=state.current.replace(physics=join(floats)))
-      reached, _ = env.env.advance(before, action)
-      return float_leaves(reached.current.physics)[0]
+      return float_leaves(simulator.step(state.replace(physics=join(floats)), action).physics)[0]
 
     reached, pull_back = jax.vjp(forward, floats, action)
     leaf_keys = jax.random.split(key, len(reached))
@@ -35,7 +36,7 @@ def squared_jacobian_norm(env: Batch, states: EpisodeState, action: jax.Array, k
     squares = [jnp.sum(leaf.astype(action.dtype) ** 2) for leaf in jax.tree.leaves(pull_back(random))]
     return jnp.sum(jnp.stack(squares))
 
-  return jax.vmap(jax.vmap(of_step))(states, action, keys)
+  return jax.vmap(jax.vmap(of_step))(states.current, action, keys)
 
 
 def mean_norm(squares: jax.Array) -> jax.Array:
