@@ -31,6 +31,7 @@ def config_of(algorithm):
     critic={"units": (8,), "num_iterations": 2, "num_minibatches": 2},
     alpha={"initial": 1e-2, "num_steps": 4},
     ppo={"minibatch_size": 8, "learning_rate": 1e-3, "num_passes": 2},
+    ddcg={"copies": 2},
   )
 
 
