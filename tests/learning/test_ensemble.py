@@ -1,11 +1,15 @@
 """Several critics: each its own, and what is made of them."""
 
+import types
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from gippo_jax.learning.agents import actor_in_order, values_of
+from gippo_jax.learning.critic import fit_critic
 from gippo_jax.learning.ensemble import Ensemble, make_ensemble, with_critics
+from gippo_jax.learning.optimization import make_optimizer
 from gippo_jax.learning.rollout import collect, revalue
 from tests.algorithms.settings import config_of, setting
 
@@ -39,6 +43,29 @@ def _critic_and_obs(setup):
 
 def _plain(setup):
   return setup.networks.value(*_critic_and_obs(setup))
+
+
+def test_each_critic_regresses_as_if_it_were_alone():
+  """Without the clip by global norm, which is over both; so two stay two."""
+  setup, state, _ = setting(config_of("shac"))
+  other = jax.tree.map(lambda leaf: leaf * 1.5, state.critic)
+  obs = jnp.asarray(np.random.default_rng(0).normal(size=(6, 4, 4)))
+  window = types.SimpleNamespace(observation=obs, advantage=obs[..., 0], value=jnp.zeros((6, 4)))
+
+  def fit(setup, critic):
+    moments = make_optimizer(setup.config, 0.7, 0.95).init(critic)
+    before = state.replace(critic=critic, target_critic=critic, critic_moments=moments)
+    return fit_critic(setup, before, window, 1e-2)[:2]
+
+  @jax.jit
+  def all_three():
+    return fit(with_critics(setup, 2, True, 0.0), (state.critic, other)), fit(setup, state.critic), fit(setup, other)
+
+  (critics, targets), *alone = all_three()
+  for found, (expected, _) in zip(critics, alone, strict=True):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9), found, expected)
+  jax.tree.map(np.testing.assert_array_equal, targets, critics)
+  assert np.any(critics[0]["value"]["kernel"] != critics[1]["value"]["kernel"])
 
 
 def test_targets_follow_the_least_of_the_values():
