@@ -67,7 +67,7 @@ def test_another_algorithm_brings_its_own_groups():
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_a_configuration_is_a_pytree_of_its_real_numbers(algorithm):
-  config = Config(algorithm=algorithm)
+  config = Config(algorithm=algorithm, horizon=4)
   leaves, structure = jax.tree.flatten(config)
   assert jax.tree.unflatten(structure, leaves) == config
   other = config.replace(num_epochs=7, discount=0.5)
@@ -83,8 +83,8 @@ def test_what_is_written_reads_as_itself(algorithm):
   experiment = Experiment(Config(algorithm=algorithm, horizon=4), RunConfig(seed=3), {"name": "dejong", "dimension": 2})
   assert parse(experiment.to_dict()) == experiment
   preset = default_config()
-  preset.algorithm, preset.env.name = algorithm, "dejong"
-  assert parse(preset).config == Config(algorithm=algorithm)
+  preset.algorithm, preset.horizon, preset.env.name = algorithm, 4, "dejong"
+  assert parse(preset).config == Config(algorithm=algorithm, horizon=4)
 
 
 def test_seeds_have_32_bits():

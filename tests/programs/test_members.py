@@ -93,7 +93,7 @@ def test_members_equal_members_alone(case):
 def test_every_real_number_is_a_leaf():
   """A number that became part of the compile key could not be swept."""
   for algorithm in ALGORITHMS:
-    config = Config(algorithm=algorithm)
+    config = Config(algorithm=algorithm, horizon=4)
     groups = [config.actor, config.critic, config.adam, *config.own.values()]
     fields = [*common_fields().values(), *(field for group in groups for field in dataclasses.fields(group))]
     kinds = [allowed_of(field).kind for field in fields if allowed_of(field) is not None]
