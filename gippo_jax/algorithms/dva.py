@@ -31,5 +31,5 @@ SPEC = AlgorithmSpec(
   make=make,
   needs_environment_gradients=True,
   shown=SHOWN,
-  summary="decoupled visual analytic policy (You et al. 2025): SHAC without derivatives by observations",
+  summary="You, Liu, Abraham (2025): SHAC whose derivatives do not pass through what the policy sees",
 )
