@@ -90,6 +90,7 @@ methods: $(INSTALLED)
 	$(RUN) -m experiments.pipps --docs=docs
 	$(RUN) -m experiments.variance --docs=docs
 	$(RUN) -m experiments.optimism --docs=docs
+	$(RUN) -m experiments.spectral --docs=docs
 
 # GI-PPO's relatives on the cart-pole, two seeds each, and the table of docs/rivals.md.
 rivals: $(INSTALLED)

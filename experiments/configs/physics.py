@@ -50,7 +50,7 @@ def get_config(argument: str = "cartpole") -> ConfigDict:
   config.normalize_values = False
   config.rematerialize = True
   config.rp.gae_lambda = config.lrp.gae_lambda = config.tp.gae_lambda = 1.0
-  config.actor.fixed_std = algorithm in _FIRST_ORDER
+  config.actor.fixed_std = algorithm.removesuffix("_model") in _FIRST_ORDER  # with a learned model all else is the same
   config.actor.initial_log_std = -1.0
   config.critic.units = (64, 64)
   config.likelihood_ratio.learning_rate = 1e-4

@@ -68,7 +68,7 @@ def init_state(setup: Setup, key: jax.Array, init_algorithm: Callable[[PyTree], 
   Returns:
     The state; the target critic equals the critic.
   """
-  env, networks, config = setup
+  env, networks, config = setup.env, setup.networks, setup.config
   key, network_key, environment_key = jax.random.split(key, 3)
   actor, critic = networks.init(network_key, config.actor)
   environment = env.reset(environment_key)
@@ -138,6 +138,10 @@ def end_epoch(
     observation_statistics, _ = jax.lax.scan(
       lambda statistics, batch: (statistics.update(batch), None), observation_statistics, window.raw_observation
     )
+  model = state.model
+  if setup.learn is not None:
+    model, model_metrics = setup.learn(model, window, environment.current.obs)
+    metrics |= model_metrics
   next_state = TrainingState(
     key=key,
     epoch=state.epoch + 1,
@@ -152,6 +156,7 @@ def end_epoch(
     value_statistics=value_statistics,
     returns=returns,
     best_policy=jax.tree.map(lambda new, old: jnp.where(improved, new, old), state.policy, state.best_policy),
+    model=model,
   )
   metrics |= {
     "return": returns.mean,

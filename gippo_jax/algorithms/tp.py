@@ -138,14 +138,13 @@ def make(setup: Setup) -> Algorithm:
 
 
 def check(config: Config) -> None:
-  """Variances are over the environments, and a window of one step has nothing to propagate.
+  """Variances are over the environments. (Over a window of one step, as the functions have, it mixes once.)
 
   Raises:
-    UserError: for one environment alone, or one step.
+    UserError: for one environment alone.
   """
-  for name, value in (("num_envs", config.num_envs), ("horizon", config.horizon)):
-    if value < 2:
-      raise UserError(f"config.{name}: {value} is not allowed with the algorithm 'tp'; allowed: at least 2")
+  if config.num_envs < 2:
+    raise UserError(f"config.num_envs: {config.num_envs} is not allowed with the algorithm 'tp'; allowed: at least 2")
 
 
 SPEC = AlgorithmSpec(

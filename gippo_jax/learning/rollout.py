@@ -111,7 +111,7 @@ def _roll(
   cut: jax.Array | None = None,
   keep_states: bool = False,
 ) -> tuple[EpisodeState, Window, EpisodeState | None]:
-  env, networks, config = setup
+  env, networks, config = setup.env, setup.networks, setup.config
   acting = policy_of(setup, PolicyState(actor, state.observation_statistics))
 
   def step(environment, step_inputs):

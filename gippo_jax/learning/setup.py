@@ -1,11 +1,17 @@
 """What an epoch works on: the batch of environments, the networks, the hyper-parameters."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+import jax
 
 from gippo_jax.config import Config
-from gippo_jax.envs.base import Environment
+from gippo_jax.envs.base import Environment, PyTree
 from gippo_jax.envs.wrappers import Batch, vectorize
 from gippo_jax.learning.agents import Networks, make_networks
+
+if TYPE_CHECKING:
+  from gippo_jax.learning.rollout import Window
 
 
 class Setup(NamedTuple):
@@ -15,11 +21,14 @@ class Setup(NamedTuple):
     env: the batch, with time limit and automatic reset.
     networks: actor and critic, without their parameters.
     config: hyper-parameters, the real ones traced.
+    learn: of an algorithm with a model of the environment: from the model before a window, the window, and the raw
+      observations after it, to the model after it, and metrics.
   """
 
   env: Batch
   networks: Networks
   config: Config
+  learn: "Callable[[PyTree, Window, jax.Array], tuple[PyTree, dict[str, jax.Array]]] | None" = None
 
   @property
   def observation_size(self) -> int:

@@ -101,6 +101,7 @@ class TrainingState(struct.PyTreeNode):
     value_statistics: running statistics of value targets, scalar.
     returns: tracker of finished episodes.
     best_policy: the policy of the epoch whose mean return is `returns.best`; the first one before any episode ends.
+    model: of the environment, where the algorithm learns one; else nothing.
   """
 
   key: jax.Array
@@ -116,6 +117,7 @@ class TrainingState(struct.PyTreeNode):
   value_statistics: RunningStatistics
   returns: ReturnTracker
   best_policy: PolicyState
+  model: PyTree = ()
 
   @property
   def policy(self) -> PolicyState:

@@ -22,6 +22,7 @@ from gippo_jax.learning.setup import make_setup
 from gippo_jax.learning.total_propagation import Steps, by_parameter_variance, constant, sweep
 from gippo_jax.programs.epochs import make_epochs
 from tests import configs
+from tests.algorithms.settings import epoch
 
 PROBES = [LinearQuadratic(start_noise=0.3, episode_length=5), envs.make("point_mass", dimension=2, episode_length=5)]
 SMALL = {
@@ -218,9 +219,14 @@ def test_the_share_of_the_second_needs_no_unit():
   assert second_share(jnp.asarray(jnp.inf), jnp.ones(())) == 0.5
 
 
-@pytest.mark.parametrize("field", ["num_envs", "horizon"])
-def test_one_environment_has_no_variance_and_one_step_nothing_to_propagate(field):
+def test_one_environment_alone_has_no_variance():
   with pytest.raises(
-    UserError, match=rf"config\.{field}: 1 is not allowed with the algorithm 'tp'; allowed: at least 2"
+    UserError, match=r"config\.num_envs: 1 is not allowed with the algorithm 'tp'; allowed: at least 2"
   ):
-    configs.config_of("tp", **(SMALL | {field: 1}))
+    configs.config_of("tp", **(SMALL | {"num_envs": 1}))
+
+
+def test_a_window_of_one_step_is_mixed_once():
+  """Functions have no other; their table has a row of it."""
+  _, metrics = epoch("tp", horizon=1)
+  assert 0.0 < metrics["tp_likelihood_ratio_share"] < 1.0
