@@ -320,7 +320,7 @@ KEPT = [CONTINUED, TRUNCATED, HUGE_CONTINUED, LARGEST]
 
 
 def test_what_reached_observations_are_worth(case):
-  """`_values` alone: which ends are worth nothing, and that the derivative stays finite whatever was reached."""
+  """`_usable` and `_values` alone: which ends are worth nothing, and that the derivative stays finite whatever was reached."""
   obs = jnp.asarray(np.random.default_rng(0).normal(size=(8, 1, 4)))
   reached = np.random.default_rng(1).normal(size=(8, 1, 4))
   reached[NOT_A_NUMBER, 0, 2] = np.nan
@@ -332,7 +332,8 @@ def test_what_reached_observations_are_worth(case):
   done = jnp.ones((8, 1)).at[jnp.array([CONTINUED, HUGE_CONTINUED])].set(0.0)
 
   def values(reached):
-    value, next_value = rollout._values(case.setup, case.state, obs, reached, terminated, done)
+    usable, worthless = rollout._usable(reached, terminated, done)
+    value, next_value = rollout._values(case.setup, case.state, obs, usable, worthless.astype(float))
     return jnp.sum(next_value), (value, next_value)
 
   gradient, (value, next_value) = jax.jit(jax.grad(values, has_aux=True))(jnp.asarray(reached))
