@@ -320,7 +320,7 @@ KEPT = [CONTINUED, TRUNCATED, HUGE_CONTINUED, LARGEST]
 
 
 def test_what_reached_observations_are_worth(case):
-  """`_usable` and `_values` alone: which ends are worth nothing, and that the derivative stays finite whatever was reached."""
+  """Which ends are worth nothing, and that the derivative stays finite whatever was reached."""
   obs = jnp.asarray(np.random.default_rng(0).normal(size=(8, 1, 4)))
   reached = np.random.default_rng(1).normal(size=(8, 1, 4))
   reached[NOT_A_NUMBER, 0, 2] = np.nan
