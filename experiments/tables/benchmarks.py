@@ -96,6 +96,8 @@ def _presets() -> dict[str, Preset]:
   return {
     "quick": dict.fromkeys(("quadrotor_hover", "pendulum"), Budget(3, 0.2)),
     "cpu": dict.fromkeys(within_two_hours, Budget(5, 1.0)),
+    # Some hours for all columns: a column's seeds take half an hour and more.
+    "long": dict.fromkeys((*within_two_hours, "playground_AcrobotSwingup", "playground_ReacherEasy"), Budget(5, 1.0)),
     "gpu": dict.fromkeys(BENCHMARKS, Budget(5, 1.0)),
   }
 
