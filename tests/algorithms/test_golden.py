@@ -22,6 +22,11 @@ from tests.configs import ALGORITHMS, config_of
 
 GOLDEN = pathlib.Path(os.environ.get("GIPPO_JAX_GOLDEN", pathlib.Path(__file__).parents[1] / "golden"))
 TRACES = sorted(path for path in GOLDEN.glob("*/*.npz") if path.stem in ALGORITHMS)
+# Every algorithm once, and GI-PPO, which ends with PPO's step, in all settings; the others are slow.
+ALWAYS = ("point_mass", "gippo")
+CASES = [
+  pytest.param(path, marks=() if {path.parent.name, path.stem} & set(ALWAYS) else pytest.mark.slow) for path in TRACES
+]
 TOLERANCE = 1e-7
 
 # Names of the traces' metrics for ours; where both sides record the state after the epoch it is compared as such.
@@ -136,7 +141,7 @@ def nested(data, prefix):
   return tree
 
 
-@pytest.mark.parametrize("path", TRACES, ids=lambda path: f"{path.parent.name}-{path.stem}")
+@pytest.mark.parametrize("path", CASES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_trace(path):
   data = np.load(path)
   case = json.loads(str(data["config_json"]))

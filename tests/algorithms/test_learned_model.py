@@ -70,7 +70,7 @@ class BlackBox(LinearQuadratic):
     return state.replace(physics=position, obs=position, reward=reward)
 
 
-@pytest.mark.parametrize("algorithm", ["shac_model", "gippo_model"])
+@pytest.mark.parametrize("algorithm", ["shac_model", pytest.param("gippo_model", marks=pytest.mark.slow)])
 def test_a_simulator_without_gradient_is_trained_on(algorithm):
   name = f"{__name__}:BlackBox"
   config = (

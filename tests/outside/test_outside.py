@@ -52,7 +52,9 @@ def execute(project):
   return run
 
 
-@pytest.mark.parametrize("case", ["environment", "algorithm", pytest.param("network", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+  "case", ["environment", *(pytest.param(case, marks=pytest.mark.slow) for case in ("algorithm", "network"))]
+)
 def test_a_strangers_part_goes_through_every_command(case, project, execute):
   flags, grid = CASES[case]
   whole, broken, sweep = (f"runs/{case}_{name}" for name in ("whole", "broken", "sweep"))
