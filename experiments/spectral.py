@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from gippo_jax.cli.console import console
 from gippo_jax.errors import UserError
-from gippo_jax.experiments.measurements.spectral import learned_model, measure_cartpole, measure_random
+from gippo_jax.experiments.measurements.spectral import growth, learned_model, measure_cartpole, measure_random
 from gippo_jax.experiments.tables.documents import markdown_table, replace_block, save_figure
 from gippo_jax.learning import world_model
 from gippo_jax.learning.world_model import ModelConfig, ModelState
@@ -67,13 +67,6 @@ def main(arguments: Sequence[str]) -> int:
 
 def _predictor(state: ModelState, config: ModelConfig) -> Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]:
   return lambda obs, action: world_model.predict(state, config, obs, action)
-
-
-def growth(rows: Sequence[Plain], name: str = "variance") -> tuple[float, float]:
-  """Slopes of the logarithm of a column over the horizon, and over its logarithm, from the second row on."""
-  horizons = np.asarray([row["horizon"] for row in rows[1:]], float)
-  values = np.log([row[name] for row in rows[1:]])
-  return float(np.polyfit(horizons, values, 1)[0]), float(np.polyfit(np.log(horizons), values, 1)[0])
 
 
 def _by(rows: Sequence[Plain], name: str) -> dict[str, list[Plain]]:

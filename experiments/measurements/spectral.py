@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from gippo_jax.config import ActorConfig, CriticConfig
@@ -232,3 +233,10 @@ def measure_cartpole(
         }
       )
   return rows
+
+
+def growth(rows: Sequence[Plain], name: str = "variance") -> tuple[float, float]:
+  """Slopes of the logarithm of a column over the horizon, and over its logarithm, from the second row on."""
+  horizons = np.asarray([row["horizon"] for row in rows[1:]], float)
+  values = np.log([row[name] for row in rows[1:]])
+  return float(np.polyfit(horizons, values, 1)[0]), float(np.polyfit(np.log(horizons), values, 1)[0])

@@ -150,7 +150,10 @@ def test_help_shows_the_flags_without_jax(name):
       ["train", "--config=functions:dejong1", "--config.rp.learning_rate=0.1"],
       "config.rp.learning_rate is a field of rp",
     ),
-    (["sweep", "--config=functions:dejong1", "--grid=shac.learning_rate=0.1"], "is a field of shac and does nothing"),
+    (
+      ["sweep", "--config=functions:dejong1", "--grid=shac.learning_rate=0.1"],
+      "is a field of shac, shac_model and does nothing",
+    ),
   ],
 )
 def test_wrong_words_end_in_one_line(words, message, environment, tmp_path):

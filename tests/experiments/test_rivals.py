@@ -1,6 +1,6 @@
 """The rivals' table: what is read of a run, and one line for a run that is not there."""
 
-from gippo_jax.experiments.rivals import row_of
+from gippo_jax.experiments.measurements.rivals import row_of
 
 SUMMARY = {"evaluation_return": [-455.4, -440.0], "best_evaluation_return": [-450.2, -439.6]}
 

@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gippo_jax.experiments import spectral
 from gippo_jax.experiments.measurements.spectral import (
   RANDOM_SYSTEMS,
+  growth,
   learned_model,
   measure_cartpole,
   random_variances,
@@ -23,8 +23,8 @@ def rows_of(system):
 
 
 def test_normalisation_turns_a_factor_for_every_step_into_a_power():
-  plain, _ = spectral.growth(rows_of(0))
-  normalised, power = spectral.growth(rows_of(2))
+  plain, _ = growth(rows_of(0))
+  normalised, power = growth(rows_of(2))
   assert np.exp(plain) > 4.0
   assert np.exp(normalised) < 2.5
   assert 2.0 < power < 6.0
