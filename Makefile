@@ -7,7 +7,8 @@ INSTALLED := $(VENV)/.installed
 PEERS_VENV := .venv-peers
 PEERS_INSTALLED := $(PEERS_VENV)/.installed
 
-.PHONY: train test test-slow lint format sweep table1 traffic-table traffic cartpole physics-table safe-alpha benchmark benchmarks methods peers reliability rivals clean
+.PHONY: train test test-slow lint format sweep table1 traffic-table traffic cartpole physics-table safe-alpha benchmark \
+  bench-check benchmarks methods peers reliability rivals clean
 
 train: $(INSTALLED)
 	$(RUN) -m gippo_jax.main --config=functions:ackley64 --workdir=runs/ackley64
@@ -76,7 +77,11 @@ traffic-table: $(INSTALLED)
 
 # Every number of docs/performance.md.
 benchmark: $(INSTALLED)
-	$(RUN) -m experiments.benchmark functions --docs=docs
+	$(RUN) -m experiments.benchmark all --docs=docs
+
+# Which ratios of speeds have drifted from the committed ones; writes nothing.
+bench-check: $(INSTALLED)
+	$(RUN) -m experiments.benchmark all --check=docs/benchmark.json
 
 # The field's shared benchmarks: docs/benchmarks.md. MuJoCo Playground takes 470 MB.
 benchmarks: $(INSTALLED)

@@ -1,19 +1,14 @@
-"""Speed of training: `python -m experiments.benchmark functions --out=FILE.json`.
+"""Speed: `python -m experiments.benchmark PART... --docs=docs`; the parts are those of `PARTS`, or `all`.
 
-Every row is the command a user types, run in a process of its own: once with an empty compilation cache (cold), once
-more (warm). The last line is the whole table of the paper, compilation included. The numbers are the machine's; nothing
-else should run on it.
+Every part is a table of docs/performance.md (traffic.md, scaling.md), with the machine and the versions. Timings are
+repeated; where other processes used the machine beside a row, the row says so. `--check` writes nothing: it compares
+ratios of what is measured in one run with the committed ones, and names those that drifted.
 """
 
 import datetime
 import json
-import os
 import pathlib
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from absl import flags
 from rich.console import Console
@@ -21,153 +16,108 @@ from rich.table import Table
 
 from gippo_jax.cli.console import console
 from gippo_jax.errors import UserError
+from gippo_jax.experiments.speed.parts import Measured, Options, Watch, describe_machine
+from gippo_jax.experiments.speed.report import PARTS, cells_of, drifted, markdown
 from gippo_jax.experiments.tables.documents import replace_block
-from gippo_jax.experiments.tables.family import VARIANTS
-from gippo_jax.experiments.tables.problems import FAMILIES, FUNCTIONS
 from gippo_jax.plain import Plain
-from gippo_jax.programs.devices import num_cores
+from gippo_jax.programs.devices import configure_jax
+from gippo_jax.runs.files import write_json
 
+_REPEATS = flags.DEFINE_integer("repeats", 3, "Of every timing.", lower_bound=1)
 _OUT = flags.DEFINE_string("out", None, "File for the figures as JSON.")
-_TABLE = flags.DEFINE_string("table", None, "Folder, not there yet, in which the timed table is kept.")
-_DOCS = flags.DEFINE_string("docs", None, "Documentation folder whose performance.md and benchmark.json are renewed.")
-_CONFIG = pathlib.Path(__file__).parent / "configs" / "functions.py"
-
-ALGORITHMS = [column for column in FAMILIES["functions"].algorithms if column not in VARIANTS]
-# (problem, algorithm, seeds)
-_ROWS = (
-  *((problem, algorithm, 1) for problem in ("ackley64", "dejong64") for algorithm in ALGORITHMS),
-  ("ackley1", "gippo", 1),
-  ("dejong1", "gippo", 1),
-  ("dejong1", "gippo", 8),
-)
-_COLUMNS = {
-  "cold_compile_seconds": "compile, cold (s)",
-  "run_seconds": "2000 epochs (s)",
-  "warm_command_seconds": "command, warm (s)",
-  "epochs_per_second": "epochs/s",
-  "steps_per_second": "steps/s",
-  "reference_seconds": "authors' PyTorch (s)",
-  "times_faster": "times faster",
-}
+_DOCS = flags.DEFINE_string("docs", None, "Documentation folder whose pages and benchmark.json are renewed.")
+_CHECK = flags.DEFINE_string("check", None, "A benchmark.json; says which ratios drifted from it, and writes nothing.")
+_TOLERANCE = flags.DEFINE_float("tolerance", 0.2, "Relative change of a ratio that --check lets pass.", lower_bound=0.0)
+_PYTHON = flags.DEFINE_string("peers_python", ".venv-peers/bin/python", "The peers' interpreter, of `make peers`.")
 
 
-def measure(problem: str, algorithm: str, num_seeds: int) -> Plain:
-  """Runs one command cold and warm.
-
-  Args:
-    problem: key of `FUNCTIONS`.
-    algorithm: name of the algorithm.
-    num_seeds: seeds in one compiled program.
-
-  Returns:
-    Seconds of compilation (tracing included) and of 2000 epochs, wall-clock seconds of both commands, speeds, and the
-    ratio to the authors' code, per seed.
-  """
-  with tempfile.TemporaryDirectory() as folder:
-    environment = {**os.environ, "XDG_CACHE_HOME": str(pathlib.Path(folder) / "cache")}
-    cold, cold_wall = _run(problem, algorithm, num_seeds, pathlib.Path(folder) / "cold", environment)
-    warm, warm_wall = _run(problem, algorithm, num_seeds, pathlib.Path(folder) / "warm", environment)
-  reference = FUNCTIONS[problem].reference_seconds.get(algorithm)
-  return {
-    "problem": problem,
-    "algorithm": algorithm,
-    "num_seeds": num_seeds,
-    "epochs": warm["epochs"],
-    "cold_compile_seconds": cold["compile_seconds"],
-    "warm_compile_seconds": warm["compile_seconds"],
-    "run_seconds": min(cold["run_seconds"], warm["run_seconds"]),
-    "cold_command_seconds": cold_wall,
-    "warm_command_seconds": warm_wall,
-    "epochs_per_second": max(cold["epochs_per_second"], warm["epochs_per_second"]),
-    "steps_per_second": max(cold["steps_per_second"], warm["steps_per_second"]),
-    "reference_seconds": reference and reference * num_seeds,
-    "times_faster": reference and reference * num_seeds / min(cold["run_seconds"], warm["run_seconds"]),
-    "device": warm["device"],
-    "versions": warm["versions"],
-  }
+def measure(name: str, options: Options) -> Measured:
+  """Measures a part and prints its rows as they come."""
+  part, found = PARTS[name], []
+  rows = part.rows(options)
+  while True:
+    watch = Watch()
+    row = next(rows, None)
+    if row is None:
+      break
+    found.append({**row, "busy": watch.is_busy(), "other_cores": watch.other_cores()})
+    print(" | ".join(cells_of(part, found[-1])), flush=True)
+  return Measured(found, describe_machine(), str(datetime.date.today()), options.repeats)
 
 
-def _run(problem, algorithm, num_seeds, workdir, environment) -> tuple[Plain, float]:
-  begin = time.monotonic()
-  subprocess.run(
-    [
-      sys.executable,
-      "-m",
-      "gippo_jax.main",
-      f"--config={_CONFIG}:{problem}",
-      f"--config.algorithm={algorithm}",
-      f"--config.num_seeds={num_seeds}",
-      f"--workdir={workdir}",
-    ],
-    env=environment,
-    stdout=subprocess.DEVNULL,
-    check=True,
-  )
-  return json.loads((workdir / "summary.json").read_text()), time.monotonic() - begin
+def _read(path: pathlib.Path, flag: str) -> dict[str, Plain]:
+  try:
+    return json.loads(path.read_text())
+  except (OSError, ValueError):
+    raise UserError(f"{flag}: {path} cannot be read; allowed: a benchmark.json") from None
 
 
-def measure_table(out: str | None) -> float:
-  """Seconds of the paper's whole table, from an empty compilation cache and an empty folder.
-
-  Args:
-    out: the folder, kept; a temporary one when `None`.
-  """
-  with tempfile.TemporaryDirectory() as folder:
-    environment = {**os.environ, "XDG_CACHE_HOME": str(pathlib.Path(folder) / "cache")}
-    begin = time.monotonic()
-    out = out or f"{folder}/table"
-    command = [sys.executable, "-m", "experiments.table", "functions", "--preset=paper", f"--out={out}"]
-    subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=True)
-    return time.monotonic() - begin
-
-
-def _numbers(row: Plain) -> Iterator[str]:
-  for name in _COLUMNS:
-    value = row[name]
-    yield "-" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+def _report(found: dict[str, Measured], committed: dict[str, Plain]) -> int:
+  table = Table("part", "ratio", "committed", "now")
+  for name, measured in found.items():
+    if name not in committed:
+      print(f"{name}: nothing is committed to compare with")
+      continue
+    changes = drifted(PARTS[name], measured.rows, committed[name]["rows"], _TOLERANCE.value)
+    for label, (before, now) in changes.items():
+      table.add_row(name, label, f"{before:.3g}", f"{now:.3g}")
+  if not table.rows:
+    print(f"no ratio drifted by more than {_TOLERANCE.value:.0%}")
+    return 0
+  Console(width=120).print(table)
+  return 1
 
 
-def markdown(rows: Sequence[Plain], table_seconds: float) -> str:
-  """The figures as a table, with the machine and the date."""
-  header = ["problem, algorithm, seeds", *_COLUMNS.values()]
-  lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
-  for row in rows:
-    name = f"{row['problem']}, {row['algorithm']}, {row['num_seeds']}"
-    lines.append("| " + " | ".join([name, *_numbers(row)]) + " |")
-  first = rows[0]
-  cores = num_cores()
-  return (
-    "\n".join(lines)
-    + f"\n\nThe paper's whole table (4 problems, 5 algorithms, 5 seeds, 2000 epochs), compilation included: "
-    f"{table_seconds / 60:.1f} minutes.\n\n{cores} cores, {first['device']}, jax {first['versions']['jax']}, "
-    f"{datetime.date.today()}.\n"
-  )
+def _names(words: Sequence[str]) -> list[str]:
+  known = f"allowed: all, {', '.join(PARTS)}"
+  if not words:
+    raise UserError(f"PART is missing; {known}")
+  for word in words:
+    if word not in PARTS and word != "all":
+      raise UserError(f"PART: {word!r} is unknown; {known}")
+  return list(PARTS) if "all" in words else list(dict.fromkeys(words))
+
+
+def _possible(names: Sequence[str], options: Options, leave_out: bool) -> list[str]:
+  """The parts for which everything is there; `leave_out` says so of the others, else they are an error."""
+  found = []
+  for name in names:
+    try:
+      PARTS[name].require(options)
+    except UserError as error:
+      if not leave_out:
+        raise
+      print(f"{name} is left out: {error}")
+    else:
+      found.append(name)
+  return found
 
 
 def main(arguments: Sequence[str]) -> int:
-  """Measures all rows, prints the table, writes the files."""
-  if list(arguments[1:]) != ["functions"]:
-    raise UserError("usage: python -m experiments.benchmark functions [--out=FILE.json]")
-  if _TABLE.value and pathlib.Path(_TABLE.value).exists():
-    raise UserError(f"--table: {_TABLE.value} is there already; allowed: a new folder")
-  table = Table("problem", "algorithm", "seeds", *_COLUMNS.values())
-  rows = []
-  for problem, algorithm, num_seeds in _ROWS:
-    row = measure(problem, algorithm, num_seeds)
-    rows.append(row)
-    table.add_row(problem, algorithm, str(num_seeds), *_numbers(row))
-    print(f"{problem} {algorithm} x{num_seeds}: {row['run_seconds']:.2f} s", flush=True)
-  table_seconds = measure_table(_TABLE.value)
-  Console(width=140).print(table)
-  print(f"the paper's table: {table_seconds:.0f} s")
-  result = json.dumps({"rows": rows, "table_seconds": table_seconds}, indent=2) + "\n"
+  """Measures the parts, prints them, writes the files."""
+  names = _names(arguments[1:])
+  options = Options(_REPEATS.value, _PYTHON.value)
+  committed = _read(pathlib.Path(_CHECK.value), "--check") if _CHECK.value else {}
+  names = _possible(names, options, leave_out="all" in arguments[1:])
+  configure_jax(64, compilation_cache=False)  # compilation is timed, too
+  watch = Watch()
+  found = {}
+  for name in names:
+    found[name] = measure(name, options)
+    if _DOCS.value and not _CHECK.value:
+      _write_docs(pathlib.Path(_DOCS.value), name, found[name])
+  if watch.is_busy():
+    print(f"other processes used {watch.other_cores():.1f} cores meanwhile: the machine was busy")
   if _OUT.value:
-    pathlib.Path(_OUT.value).write_text(result)
-  if _DOCS.value:
-    docs = pathlib.Path(_DOCS.value)
-    (docs / "benchmark.json").write_text(result)
-    replace_block(docs / "performance.md", "benchmark functions", markdown(rows, table_seconds))
-  return 0
+    write_json(pathlib.Path(_OUT.value), {name: measured._asdict() for name, measured in found.items()})
+  return _report(found, committed) if _CHECK.value else 0
+
+
+def _write_docs(docs: pathlib.Path, name: str, measured: Measured) -> None:
+  path = docs / "benchmark.json"
+  everything = _read(path, "--docs") if path.exists() else {}
+  write_json(path, everything | {name: measured._asdict()})
+  replace_block(docs / PARTS[name].document, f"benchmark {name}", markdown(name, measured))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ import datetime
 import json
 import os
 import pathlib
-import platform
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ import numpy as np
 from gippo_jax.errors import UserError
 from gippo_jax.experiments.peers.lines import Finished, Request, Segment
 from gippo_jax.experiments.peers.problems import PROBLEMS, TRAINERS
+from gippo_jax.experiments.speed.parts import processor
 from gippo_jax.plain import Plain
 from gippo_jax.programs.devices import num_cores
 from gippo_jax.runs.files import write_json
@@ -75,7 +75,7 @@ def run_of(
     compile_seconds=end.compile_seconds,
     is_first=is_first,
     versions=end.versions,
-    machine={"processor": _processor(), "cores": num_cores(), "load": round(os.getloadavg()[0], 1)},
+    machine={"processor": processor(), "cores": num_cores(), "load": round(os.getloadavg()[0], 1)},
     made=str(datetime.date.today()),
   )
 
@@ -221,12 +221,3 @@ def _read(path: pathlib.Path) -> Run | None:
 
 def _without_seeds(request: Request) -> Plain:
   return json.loads(json.dumps({name: value for name, value in request._asdict().items() if name != "seeds"}))
-
-
-def _processor() -> str:
-  """The processor's name, where the system tells it."""
-  try:
-    lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-    return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-  except (OSError, StopIteration):
-    return platform.processor() or platform.machine()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gippo_jax import envs
-from gippo_jax.experiments.measurements import timing, window_speed
+from gippo_jax.experiments.measurements import timing
 from gippo_jax.experiments.measurements.figure_gradients import draw_determinants, draw_horizons
 from gippo_jax.experiments.measurements.gradient_determinant import METRICS, measure_determinants, rank_correlation
 from gippo_jax.experiments.measurements.gradient_horizon import (
@@ -17,6 +17,7 @@ from gippo_jax.experiments.measurements.gradient_horizon import (
   measure_horizons,
 )
 from gippo_jax.experiments.measurements.gradients_physics import Results, cells, determinant_cells
+from gippo_jax.experiments.speed import physics as physics_speed
 
 HORIZONS = (1, 2, 5, 8, 32, 64)
 
@@ -170,7 +171,7 @@ def test_pictures():
 @pytest.mark.usefixtures("quick_compilation")
 def test_the_speed_of_a_window_is_measured(monkeypatch):
   monkeypatch.setattr(timing, "_SECONDS_PER_TIMING", 0.0)
-  row = window_speed.measure("cartpole", num_envs=4, horizon=3)
+  row = physics_speed.measure("cartpole", num_envs=4, horizon=3)
   assert set(row["steps_per_second"]) == {"forward", "bare", "trainer", "stored"}
   assert row["ratio"] == pytest.approx(row["steps_per_second"]["bare"] / row["steps_per_second"]["trainer"])
-  assert len(window_speed.cells(row)) == len(window_speed.COLUMNS)
+  assert len(physics_speed.cells(row)) == len(physics_speed.COLUMNS)

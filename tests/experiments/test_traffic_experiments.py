@@ -8,7 +8,8 @@ from gippo_jax import envs
 from gippo_jax.envs.traffic import PaceCar
 from gippo_jax.errors import UserError
 from gippo_jax.experiments.configs import traffic
-from gippo_jax.experiments.measurements import timing, traffic_bias, traffic_speed
+from gippo_jax.experiments.measurements import timing, traffic_bias
+from gippo_jax.experiments.speed import traffic as traffic_speed
 from gippo_jax.parsing import parse
 
 

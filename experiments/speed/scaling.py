@@ -1,31 +1,21 @@
-"""What members, environments, steps, vehicles, devices cost: `python -m experiments.measurements.scaling --docs=docs`.
+"""What members, environments, steps, vehicles, devices cost.
 
 Every row is one compiled chunk of GI-PPO, timed after a first one: milliseconds for an epoch of a member, and the
-memory of the program. Nothing else should run on the machine.
+memory of the program.
 """
 
 # A ConfigDict's fields are of any type to a type checker.
 # pyright: reportAttributeAccessIssue=false, reportOptionalMemberAccess=false
 
-import pathlib
-import time
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from absl import flags
-
-from gippo_jax.cli.console import console
-from gippo_jax.errors import UserError
 from gippo_jax.experiments.configs import functions, physics, traffic
-from gippo_jax.experiments.tables.documents import markdown_table, replace_block
+from gippo_jax.experiments.speed.chunks import time_chunk
+from gippo_jax.experiments.speed.parts import Options, Part
 from gippo_jax.experiments.tables.text import number
 from gippo_jax.parsing import Experiment, parse
 from gippo_jax.plain import Plain
-from gippo_jax.programs.devices import configure_jax
-from gippo_jax.runs.files import write_json
-
-_OUT = flags.DEFINE_string("out", None, "JSON file to write.")
-_DOCS = flags.DEFINE_string("docs", None, "Documentation folder whose scaling.json and scaling.md are renewed.")
 
 _COLUMNS = (
   "what",
@@ -83,47 +73,29 @@ def _cartpole(num_envs: int, horizon: int) -> Experiment:
   return parse(config)
 
 
-def measure(point: Point) -> Plain:
-  """Compiles a point's program and times its second call.
+def measure(point: Point, repeats: int = 1) -> Plain:
+  """Compiles a point's program and times it after a first call.
 
   Returns:
     The point's numbers, milliseconds, environment steps per second of all members, and bytes of the program.
   """
-  import jax
-
-  from gippo_jax import envs
-  from gippo_jax.programs.members import make_members
-  from gippo_jax.programs.sharded import ShardedMembers
-
   config = point.experiment.config
-  env = envs.make(**point.experiment.env)
-  if point.by_environment:
-    members = ShardedMembers(env, config, point.num_members, point.num_epochs)
-  else:
-    devices = jax.local_devices()[: point.num_devices]
-    members = make_members(env, config, point.num_members, point.num_epochs, devices=devices)
-  states = members.init(list(range(1, point.num_members + 1)))
-  members.compile(states)
-  seconds = 0.0
-  for _ in range(2):
-    begin = time.monotonic()
-    states, pending = members.launch(states, point.num_epochs)
-    members.fetch(pending)
-    seconds = time.monotonic() - begin
-  epochs = point.num_epochs * point.num_members
+  chunk = time_chunk(
+    point.experiment, point.num_epochs, point.num_members, point.num_devices, point.by_environment, repeats
+  )
   return {
     "what": point.what,
     "num_members": point.num_members,
     "num_envs": config.num_envs,
     "horizon": config.horizon,
     "num_devices": min(point.num_devices, point.num_members) if not point.by_environment else point.num_devices,
-    "milliseconds": 1e3 * seconds / epochs,
-    "steps_per_second": epochs * config.num_envs * config.horizon / seconds,
-    "bytes": sum(members.program_bytes.values()),
+    "milliseconds": 1e3 * chunk.seconds,
+    "steps_per_second": config.num_envs * config.horizon / chunk.seconds,
+    "bytes": chunk.num_bytes,
   }
 
 
-def row_of(entry: Plain) -> list[str]:
+def cells(entry: Plain) -> list[str]:
   """A measurement in words, in the order of the table's columns."""
   return [
     entry["what"],
@@ -134,29 +106,23 @@ def row_of(entry: Plain) -> list[str]:
   ]
 
 
-def main(arguments: Sequence[str]) -> int:
-  """Measures all points, prints them, writes the files."""
-  if len(arguments) > 1:
-    raise UserError(f"{arguments[1]!r} is no flag; allowed: --out, --docs")
-  configure_jax(64)
+def rows(options: Options) -> Iterator[Plain]:
+  """Measures all points."""
   import jax
 
-  from gippo_jax.runs.runner import describe_device
-
-  entries = []
   for point in points(len(jax.local_devices()), jax.default_backend() != "cpu"):
-    entries.append(measure(point))
-    print(" | ".join(row_of(entries[-1])), flush=True)
-  result = {"device": describe_device(), "jax": jax.__version__, "rows": entries}
-  if _OUT.value:
-    write_json(pathlib.Path(_OUT.value), result)
-  if _DOCS.value:
-    docs = pathlib.Path(_DOCS.value)
-    write_json(docs / "scaling.json", result)
-    table = markdown_table(_COLUMNS, map(row_of, entries))
-    replace_block(docs / "scaling.md", "scaling", f"{table}\n{result['device']}, jax {result['jax']}.\n")
-  return 0
+    yield measure(point, options.repeats)
 
 
-if __name__ == "__main__":
-  console(main)
+def ratios(rows: Sequence[Plain]) -> dict[str, float]:
+  """Times over that of the first row with the same problem."""
+  found, first = {}, {}
+  for row in rows:
+    problem = row["what"].partition(",")[0]
+    start = first.setdefault(problem, row["milliseconds"])
+    sizes = "x".join(str(row[name]) for name in ("num_members", "num_envs", "horizon", "num_devices"))
+    found[f"{row['what']} {sizes}"] = row["milliseconds"] / start
+  return found
+
+
+PART = Part("scaling.md", _COLUMNS, rows, cells, ratios)

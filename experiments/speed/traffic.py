@@ -1,4 +1,4 @@
-"""Speed of the pace-car environments: `python -m experiments.measurements.traffic_speed [--scenarios=abcde]`.
+"""Speed of the pace-car environments.
 
 Steps per second of a batch in float32 under random actions, with time limit and automatic reset: forward, and forward
 with the gradient of the summed rewards by all actions. Each figure is the best of several timings of many calls, so
@@ -7,25 +7,16 @@ PyTorch on one thread of a machine like the one this project's figures come from
 """
 
 import functools
-import json
-import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from absl import flags
-from rich.console import Console
-from rich.table import Table
 
 from gippo_jax import envs
-from gippo_jax.cli.console import console
-from gippo_jax.errors import UserError
 from gippo_jax.experiments.measurements.timing import rollout, seconds_per_call
+from gippo_jax.experiments.speed.parts import Options, Part
 from gippo_jax.plain import Plain
-
-_OUT = flags.DEFINE_string("out", None, "File for the figures as JSON.")
-_SCENARIOS = flags.DEFINE_string("scenarios", "abcde", "Letters of the scenarios to measure.")
 
 _HORIZON = 32
 _NUM_ENVS = (64, 1024)
@@ -79,69 +70,63 @@ def measure(scenario: str) -> Plain:
     *programs, state, actions = prepare(scenario, num_envs, _HORIZON)
     steps = num_envs * _HORIZON
     times = seconds_per_call([functools.partial(program.compile(), actions, state) for program in programs])
-    row["speeds"][num_envs] = {
+    row["speeds"][str(num_envs)] = {
       "forward_steps_per_second": steps / times[0],
       "gradient_steps_per_second": steps / times[1],
       "forward_nanoseconds_per_step": 1e9 * times[0] / steps,
       "gradient_nanoseconds_per_step": 1e9 * times[1] / steps,
     }
   forward, gradient = AUTHORS[scenario]
-  first = row["speeds"][_NUM_ENVS[0]]
+  first = row["speeds"][str(_NUM_ENVS[0])]
   row["authors_forward_steps_per_second"] = forward
   row["authors_gradient_steps_per_second"] = gradient
   row["forward_ratio"] = first["forward_steps_per_second"] / forward
   row["gradient_ratio"] = first["gradient_steps_per_second"] / gradient
   row["gradient_temporary_bytes"] = {
-    horizon: prepare(scenario, _NUM_ENVS[0], horizon)[1].compile().memory_analysis().temp_size_in_bytes
+    str(horizon): prepare(scenario, _NUM_ENVS[0], horizon)[1].compile().memory_analysis().temp_size_in_bytes
     for horizon in _MEMORY_HORIZONS
   }
   return row
 
 
-def main(arguments: Sequence[str]) -> int:
-  """Measures all scenarios, prints two tables, writes the file."""
-  unknown = [letter for letter in _SCENARIOS.value if letter not in AUTHORS]
-  if len(arguments) > 1 or unknown or not _SCENARIOS.value:
-    raise UserError(
-      "usage: python -m experiments.measurements.traffic_speed [--out=FILE.json] [--scenarios=LETTERS of abcde]"
-    )
-  rows = [measure(scenario) for scenario in _SCENARIOS.value]
+def rows(options: Options) -> Iterator[Plain]:
+  """Measures every scenario."""
+  del options
+  yield from map(measure, AUTHORS)
 
-  small, large = _NUM_ENVS
-  speeds = Table("scenario", "forward (steps/s)", "authors", "times", "with gradient (steps/s)", "authors", "times")
-  costs = Table(
-    "scenario",
-    *(f"{what}, {size} envs (ns/step)" for what in ("forward", "gradient") for size in _NUM_ENVS),
-    *(f"backward, horizon {horizon} (kB)" for horizon in _MEMORY_HORIZONS),
-  )
+
+COLUMNS = (
+  "scenario",
+  *("forward (steps/s)", "authors", "times"),
+  *("with gradient (steps/s)", "authors", "times"),
+  *(f"{what}, {_NUM_ENVS[1]} envs (ns/step)" for what in ("forward", "gradient")),
+  *(f"backward, horizon {horizon} (kB)" for horizon in _MEMORY_HORIZONS),
+)
+
+
+def cells(row: Plain) -> list[str]:
+  """A row in words, in the order of the columns."""
+  small, large = (row["speeds"][str(size)] for size in _NUM_ENVS)
+  return [
+    row["scenario"],
+    f"{small['forward_steps_per_second']:,.0f}",
+    f"{row['authors_forward_steps_per_second']:,}",
+    f"{row['forward_ratio']:.0f}",
+    f"{small['gradient_steps_per_second']:,.0f}",
+    f"{row['authors_gradient_steps_per_second']:,}",
+    f"{row['gradient_ratio']:.0f}",
+    *(f"{large[f'{what}_nanoseconds_per_step']:,.0f}" for what in ("forward", "gradient")),
+    *(f"{size / 1e3:,.0f}" for size in row["gradient_temporary_bytes"].values()),
+  ]
+
+
+def ratios(rows: Sequence[Plain]) -> dict[str, float]:
+  """What the gradient costs in forward passes."""
+  found = {}
   for row in rows:
-    speed = row["speeds"][small]
-    speeds.add_row(
-      row["scenario"],
-      f"{speed['forward_steps_per_second']:,.0f}",
-      f"{row['authors_forward_steps_per_second']:,}",
-      f"{row['forward_ratio']:.0f}",
-      f"{speed['gradient_steps_per_second']:,.0f}",
-      f"{row['authors_gradient_steps_per_second']:,}",
-      f"{row['gradient_ratio']:.0f}",
-    )
-    costs.add_row(
-      row["scenario"],
-      *(
-        f"{row['speeds'][size][f'{what}_nanoseconds_per_step']:,.0f}"
-        for what in ("forward", "gradient")
-        for size in (small, large)
-      ),
-      *(f"{size / 1e3:,.0f}" for size in row["gradient_temporary_bytes"].values()),
-    )
-  output = Console(width=140)
-  output.print(f"{small} environments, {_HORIZON} steps a call, {jax.devices()[0].device_kind}, jax {jax.__version__}")
-  output.print(speeds)
-  output.print(costs)
-  if _OUT.value:
-    pathlib.Path(_OUT.value).write_text(json.dumps(rows, indent=2) + "\n")
-  return 0
+    speed = row["speeds"][str(_NUM_ENVS[0])]
+    found[row["scenario"]] = speed["forward_steps_per_second"] / speed["gradient_steps_per_second"]
+  return found
 
 
-if __name__ == "__main__":
-  console(main)
+PART = Part("traffic.md", COLUMNS, rows, cells, ratios)

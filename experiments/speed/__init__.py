@@ -1,0 +1,1 @@
+"""Speed: what `python -m experiments.benchmark` measures, part by part."""

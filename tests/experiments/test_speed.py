@@ -1,0 +1,159 @@
+"""The benchmark: operations are counted as they are done, commands are timed, drift is told."""
+
+import itertools
+import json
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from gippo_jax.experiments.speed import report, roofline, trainings
+from gippo_jax.experiments.speed.ceilings import Ceilings
+from gippo_jax.experiments.speed.operations import Operations, count
+from gippo_jax.experiments.speed.parts import Measured, Watch
+from tests.commands import ROOT, check_error, command, environment_of, execute
+
+
+def test_products_are_counted_through_their_derivatives():
+  """Forward and two products back, `2 m n k` each; the tanh and its derivative's arithmetic beside."""
+  x, w = jnp.ones((8, 3)), jnp.ones((3, 5))
+  forward = count(lambda x, w: x @ w, x, w)
+  assert (forward.products, forward.transcendental, forward.equations) == (2 * 8 * 3 * 5, 0, 1)
+  assert forward.moved == 8 * (8 * 3 + 3 * 5 + 8 * 5)
+  both = count(jax.grad(lambda w, x: jnp.sum(jnp.tanh(x @ w)), argnums=(0, 1)), w, x)
+  assert (both.products, both.transcendental) == (3 * forward.products, 8 * 5)
+
+
+def test_loops_count_as_often_as_they_run():
+  def body(x, _):
+    return jnp.exp(x) @ x, None
+
+  x = jnp.ones((4, 4))
+  once = count(lambda x: body(x, None)[0], x)
+  scanned = count(lambda x: jax.lax.scan(body, x, None, length=7)[0], x)
+  assert scanned == once.times(7)
+  jitted = count(jax.jit(lambda x: jax.lax.fori_loop(0, 5, lambda _, x: body(x, None)[0], x)), x)
+  assert jitted.products == 5 * once.products
+
+
+def test_a_loop_whose_length_the_data_decides_runs_as_often_as_is_said():
+  def grow(x):
+    return jax.lax.while_loop(lambda x: jnp.sum(x) < 100.0, lambda x: x @ x, x)
+
+  x = jnp.ones((2, 2))
+  assert count(grow, x, trips=[3.5]).products == 3.5 * 16
+  with pytest.raises(ValueError, match="1 loops of unknown length, and 0 lengths"):
+    count(grow, x)
+
+
+def test_of_a_condition_the_dearest_branch_counts():
+  def choose(flag, x):
+    return jax.lax.cond(flag, lambda: x @ x, lambda: x + 1.0)
+
+  assert count(choose, True, jnp.ones((3, 3))).products == 54
+
+
+def test_an_epoch_is_its_critics_products_and_more():
+  """LR on a function of one variable: one backward pass of the actor, and the critic's 64 known steps."""
+  rows = {name: experiment for label, name, experiment, _ in roofline.experiments() if label == "De Jong-1"}
+  operations = roofline.count_epoch(rows["lr"], ())
+  num_samples, units = 64 // 4, (1, 32, 32, 1)
+  products = sum(2 * num_samples * one * two for one, two in itertools.pairwise(units))
+  weights = products + products - 2 * num_samples * units[0] * units[1]  # no derivative by the observation
+  critic = 64 * (products + weights)
+  actor = 64 * 2 * (32 + 32 * 32 + 32 * 2)
+  assert critic + 2 * actor < operations.products < critic + 8 * actor
+  # Every attempt of PPO adds the same.
+  one, two, three = (roofline.count_epoch(rows["ppo"], (tries,)).products for tries in (1, 2, 3))
+  assert three - two == two - one > 0
+
+
+def test_least_seconds_are_work_over_rates():
+  ceilings = Ceilings(products=10.0, small_products=1.0, elementwise=5.0, transcendental=2.0, copies=1.0)
+  least = roofline.least_seconds(Operations(products=20.0, elementwise=5.0, transcendental=1.0), ceilings)
+  assert least == {"products": 2.0, "elementwise": 1.0, "transcendental": 0.5}
+
+
+def test_what_others_do_meanwhile_is_not_ones_own(monkeypatch):
+  from gippo_jax.experiments.speed import parts
+
+  busy, own = iter([100.0, 103.0, 103.0]), iter([1.0, 2.0, 2.0])
+  times = iter([0.0, 4.0, 4.0])
+  monkeypatch.setattr(parts, "_busy_seconds", lambda: next(busy))
+  monkeypatch.setattr(parts, "_own_seconds", lambda: next(own))
+  monkeypatch.setattr(parts.time, "monotonic", lambda: next(times))
+  watch = Watch()
+  assert watch.other_cores() == (3.0 - 1.0) / 4.0
+  assert watch.is_busy()
+
+
+def test_ratios_that_drifted_are_named():
+  part = report.PARTS["sweep"]
+  committed = [
+    {"label": "one", "num_seeds": 1, "run_seconds": 10.0},
+    {"label": "many", "num_seeds": 4, "run_seconds": 20.0},
+  ]
+  now = [committed[0], {**committed[1], "run_seconds": 30.0}]
+  assert report.drifted(part, now, committed, tolerance=0.2) == {"many": (0.5, 0.75)}
+  assert report.drifted(part, now, committed, tolerance=0.6) == {}
+
+
+def test_a_busy_row_says_so():
+  row = {
+    "problem": "cartpole",
+    "pair": ["ppo_work", "brax_ppo_ours"],
+    "steps_per_second": [3e5, 2e5],
+    "spread": [[1e5, 4e5], [1e5, 3e5]],
+    "compile_seconds": [5.0, 7.0],
+    "ratio": 1.5,
+    "busy": True,
+  }
+  text = report.markdown("ppo", Measured([row], "a machine", "2026-01-31", 3))
+  assert "| Cart-pole swing-up (busy) | PPO, ours, equal work | 300,000 (100,000 to 400,000) | 5.0 |" in text
+  assert "shared the machine" in text
+  assert "shared the machine" not in report.markdown("ppo", Measured([row | {"busy": False}], "", "", 3))
+
+
+def test_every_command_of_the_benchmark_is_one_that_can_be_given():
+  for rows in (trainings._FUNCTIONS, trainings._TRAININGS, trainings._COMPILES):
+    for row in rows:
+      given = dict(word.removeprefix("--config").split("=", 1) for word in row.words[1:])
+      assert given[".algorithm"] in row.label
+      assert int(given[".num_seeds"]) == row.num_seeds
+  assert trainings._FUNCTIONS[0].reference_seconds == 131
+
+
+@pytest.mark.parametrize(
+  ("words", "message"),
+  [
+    ((), "PART is missing; allowed: all, functions,"),
+    (("speed",), "PART: 'speed' is unknown; allowed: all, functions,"),
+    (("ppo", "--peers_python=nowhere"), "--peers_python: there is no nowhere; allowed:"),
+    (("sweep", "--check=nowhere.json"), "--check: nowhere.json cannot be read; allowed: a benchmark.json"),
+    (("sweep", "--repeats=0"), "repeats"),
+  ],
+)
+def test_bad_words_are_one_line(words, message):
+  check_error(execute(environment_of(), *command("experiments.benchmark", *words)), message)
+
+
+def test_a_command_is_timed_cold_and_warm(tmp_path):
+  from gippo_jax.experiments.speed import commands
+
+  row = commands.measure(trainings._train("functions:dejong1", "lr", epochs=3), repeats=1)
+  assert (row["epochs"], row["num_seeds"]) == (3, 1)
+  assert row["warm_compile_seconds"] < row["cold_compile_seconds"]
+  assert row["least_run_seconds"] <= row["run_seconds"] <= row["most_run_seconds"]
+  assert row["times_faster"] is None
+  assert row["peak_bytes"] > 50 * 2**20
+  with pytest.raises(RuntimeError, match=r"ended with 2 and said: error: "):
+    commands.run(["gippo_jax.main", "--config=functions:nowhere"], tmp_path / "run", tmp_path)
+
+
+def test_what_is_committed_can_be_compared_with():
+  path = ROOT / "docs" / "benchmark.json"
+  committed = json.loads(path.read_text())
+  for name, measured in committed.items():
+    ratios = report.PARTS[name].ratios(measured["rows"])
+    assert ratios
+    assert all(value > 0 for value in ratios.values())
