@@ -137,6 +137,7 @@ def test_bad_words_are_one_line(words, message):
   check_error(execute(environment_of(), *command("experiments.benchmark", *words)), message)
 
 
+@pytest.mark.slow
 def test_a_command_is_timed_cold_and_warm(tmp_path):
   from gippo_jax.experiments.speed import commands
 

@@ -106,6 +106,7 @@ def compare(tmp_path, algorithms):
     assert_near(sharded, train(make_members(ENV, config_of_run(algorithm), 1, EPOCHS), [3]))
 
 
+@pytest.mark.slow
 def test_four_devices_compute_what_one_does(tmp_path):
   compare(tmp_path, ["shac"])
 
