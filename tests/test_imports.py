@@ -2,8 +2,12 @@
 
 import ast
 import pathlib
+import subprocess
+import sys
 
 import pytest
+
+from tests.commands import environment_of
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -117,3 +121,18 @@ def test_signatures_say_what_they_take():
         names = [name for annotation in annotations for name in ast.walk(annotation) if isinstance(name, ast.Name)]
         count += sum(name.id == "Any" for name in names)
   assert count < 40
+
+
+def test_importing_the_package_takes_no_time():
+  """Nothing heavy is imported, and little processor time goes by: 0.3 s are promised."""
+  code = (
+    "import time; begin = time.process_time()\n"
+    "import gippo_jax, sys\n"
+    "print(time.process_time() - begin, sorted({'jax', 'numpy', 'flax', 'absl', 'matplotlib'} & set(sys.modules)))"
+  )
+  process = subprocess.run(
+    [sys.executable, "-c", code], env=environment_of(), capture_output=True, text=True, check=True
+  )
+  seconds, heavy = process.stdout.split(maxsplit=1)
+  assert heavy.strip() == "[]"
+  assert float(seconds) < 0.3

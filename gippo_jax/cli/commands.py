@@ -2,8 +2,12 @@
 
 import difflib
 import importlib
+import platform
 import sys
+from importlib import metadata
+from types import ModuleType
 
+from gippo_jax import __version__
 from gippo_jax.cli.console import HELP, finish
 from gippo_jax.cli.flags import run_command
 from gippo_jax.errors import UserError
@@ -19,7 +23,9 @@ COMMANDS = {
   "sweep": "train many configurations side by side",
   "tune": "search hyper-parameters with Optuna",
   "launch": "hand a sweep out as jobs",
+  "completion": "the script by which bash or zsh completes commands and flags",
 }
+_VERSION = ("--version", "-V", "version")
 
 
 def main() -> None:
@@ -29,10 +35,18 @@ def main() -> None:
     print(_help())
     finish(lambda: 0 if arguments else 2)
   name, *rest = arguments
+  if name in _VERSION:
+    print(_versions())
+    finish(lambda: 0)
   if name not in COMMANDS:
     finish(lambda: _refuse(name))
-  module = importlib.import_module(f"gippo_jax.cli.{name if name != 'list' else 'listing'}")
+  module = module_of(name)
   run_command(module.FLAGS, module.main, rest)
+
+
+def module_of(command: str) -> ModuleType:
+  """The module of a command, with its `FLAGS` and its `main`."""
+  return importlib.import_module(f"gippo_jax.cli.{command if command != 'list' else 'listing'}")
 
 
 def _refuse(name: str) -> int:
@@ -41,9 +55,13 @@ def _refuse(name: str) -> int:
   raise UserError(f"{name!r} is no command{hint}; allowed: {', '.join(COMMANDS)}")
 
 
+def _versions() -> str:
+  """What a report of a fault should say; nothing is imported for it."""
+  return f"gippo_jax {__version__}, jax {metadata.version('jax')}, Python {platform.python_version()}"
+
+
 def _help() -> str:
   width = max(map(len, COMMANDS))
   lines = [f"  {name:{width}}  {text}" for name, text in COMMANDS.items()]
-  return "\n".join(
-    ["python -m gippo_jax COMMAND [--FLAG=VALUE ...]", "", *lines, "", "COMMAND --help shows a command's flags."]
-  )
+  end = "COMMAND --help shows a command's flags; --version says what is installed."
+  return "\n".join(["python -m gippo_jax COMMAND [--FLAG=VALUE ...]", "", *lines, "", end])

@@ -14,7 +14,7 @@ Runs or tables beside each other: python -m gippo_jax compare DIR DIR ... [--out
 Each DIR is the folder of a run, or one with a table.json. Prints a table with means, inter-quartile means (IQM), 95 %
 bootstrap intervals and the probability that a run of one beats a run of another; --out also receives it as
 compare.md and compare.json, and the learning curves of all runs as compare.png.""",
-  words="folders of runs or tables",
+  words=(),
 )
 _SCORE = FLAGS.choice(
   "score",

@@ -39,13 +39,20 @@ class Flags:
     name: of the command.
     text: what it does, and an example.
     takes_config: whether it has `--config`, `--config.FIELD` and `--plugin`.
-    words: what it takes besides flags, in words; empty for nothing.
+    words: what it takes besides flags; empty for names of files and folders, `None` for nothing.
     passes_on: whether it parses its arguments itself (`parse_known`), since others' flags are among them.
   """
 
-  def __init__(self, name: str, text: str, takes_config: bool = False, words: str = "", passes_on: bool = False):
+  def __init__(
+    self,
+    name: str,
+    text: str,
+    takes_config: bool = False,
+    words: Sequence[str] | None = None,
+    passes_on: bool = False,
+  ):
     self.passes_on = passes_on
-    self.name, self._text, self._takes_config, self._words = name, text.strip(), takes_config, words
+    self.name, self._text, self.takes_config, self.words = name, text.strip(), takes_config, words
     self.values = flags.FlagValues()
     self.config = ConfigFlags(None, {}, ())
 
@@ -79,7 +86,7 @@ class Flags:
     """What `--help` prints."""
     own = self.values.get_help(include_special_flags=False).strip("\n")
     own = re.sub(r"^\S.*:\n", "", own, flags=re.MULTILINE)
-    parts = [self._text, "flags:", *([_CONFIG_HELP] if self._takes_config else []), own]
+    parts = [self._text, "flags:", *([_CONFIG_HELP] if self.takes_config else []), own]
     return "\n\n".join(part for part in parts if part.strip())
 
   def parse(self, arguments: Sequence[str]) -> list[str]:
@@ -95,7 +102,7 @@ class Flags:
       UserError: for anything that is no flag of this command, in words.
     """
     rest = list(arguments)
-    if self._takes_config:
+    if self.takes_config:
       self.config, rest = split_config(rest)
     try:
       words = self.values([self.name, *rest])[1:]
@@ -103,7 +110,7 @@ class Flags:
       raise UserError(self._unknown(error.flagname)) from None
     except flags.Error as error:
       raise UserError(_in_words(str(error))) from None
-    if words and not self._words:
+    if words and self.words is None:
       raise UserError(f"{words[0]!r} is no flag of {self.name}; allowed: {self._known()}")
     return words
 
@@ -134,7 +141,7 @@ class Flags:
 
   def _known(self) -> str:
     own = [f"--{name}" for name in sorted(self.values)]
-    return ", ".join([*(["--config", "--config.FIELD", "--plugin"] if self._takes_config else []), *own, "--help"])
+    return ", ".join([*(["--config", "--config.FIELD", "--plugin"] if self.takes_config else []), *own, "--help"])
 
 
 def split_config(arguments: Sequence[str]) -> tuple[ConfigFlags, list[str]]:

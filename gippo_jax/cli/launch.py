@@ -31,7 +31,7 @@ For example:
 
 Each job runs python -m gippo_jax sweep with the sweep's flags and --shard=i/N. local in place of slurm runs the jobs as
 processes of this machine. All other flags are those of python -m gippo_jax sweep.""",
-  words="slurm or local",
+  words=_CLUSTERS,
   passes_on=True,
 )
 _SHARDS = FLAGS.integer("shards", None, "Number of jobs.", minimum=1)

@@ -12,7 +12,7 @@ FLAGS = Flags(
   """
 What there is to train: python -m gippo_jax list [environments|algorithms|presets]""",
   takes_config=True,
-  words="environments, algorithms, presets",
+  words=_KINDS,
 )
 
 

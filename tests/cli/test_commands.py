@@ -131,7 +131,7 @@ def test_help_shows_the_flags_without_jax(name):
   process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
   assert process.returncode == 0
   assert process.stdout.splitlines()[-1] == "False"
-  wanted = {"compare": "--out", "list": "--plugin", None: "evaluate"}.get(name, "--workdir")
+  wanted = {"compare": "--out", "list": "--plugin", "completion": "zsh", None: "evaluate"}.get(name, "--workdir")
   assert wanted in process.stdout
   assert ("--config.FIELD" in process.stdout) == (name in ("train", "sweep", "tune", "list", "gradients"))
 
