@@ -34,6 +34,9 @@ from gippo_jax.fields import (
 )
 from gippo_jax.plain import PlainMapping
 
+# The names of JAX for what accelerators make of products of float32 numbers.
+MATMUL_PRECISIONS = {"highest": "float32", "tf32": "tensorfloat32", "bf16": "bfloat16"}
+
 _ACTIVATIONS = ("elu", "tanh", "relu", "silu")
 
 
@@ -101,6 +104,9 @@ class Config:
   clip_gradients: bool = switch(True, "clip by global norm")
   max_gradient_norm: Real = real(1.0, "largest global gradient norm", above=0)
   rematerialize: bool = switch(False, "recompute steps in the backward pass to save memory (jax.checkpoint)")
+  matmul_precision: str = choice(
+    "highest", tuple(MATMUL_PRECISIONS), "of products on accelerators; a CPU computes all of them in full"
+  )
   actor: ActorConfig = group(ActorConfig)
   critic: CriticConfig = group(CriticConfig)
   adam: AdamConfig = group(AdamConfig)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from gippo_jax.experiments.speed import peers, physics, roofline, scaling, traffic, trainings
+from gippo_jax.experiments.speed import accelerators, peers, physics, roofline, scaling, traffic, trainings
 from gippo_jax.experiments.speed.parts import Measured, Part
 from gippo_jax.experiments.tables.documents import markdown_table
 from gippo_jax.plain import Plain
@@ -17,6 +17,7 @@ PARTS: dict[str, Part] = {
   "ppo": peers.PART,
   "roofline": roofline.PART,
   "scaling": scaling.PART,
+  "accelerator": accelerators.PART,
 }
 _BUSY = " (busy)"
 

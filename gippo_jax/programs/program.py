@@ -13,7 +13,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from gippo_jax.algorithms.base import Metrics
-from gippo_jax.config import Config, traced
+from gippo_jax.config import MATMUL_PRECISIONS, Config, traced
 from gippo_jax.envs.base import Environment, PyTree
 from gippo_jax.learning.agents import make_networks
 from gippo_jax.learning.policies import make_policy
@@ -66,7 +66,8 @@ def continue_member(env: Environment, policy: PolicyState, config: Config, episo
   """
   networks = make_networks(env.observation_size, env.action_size, config.actor, config.critic)
   acting = make_policy(networks, config.normalize_observations, policy)
-  return continue_episodes(acting, env, episodes, SLICE)
+  with jax.default_matmul_precision(MATMUL_PRECISIONS[config.matmul_precision]):
+    return continue_episodes(acting, env, episodes, SLICE)
 
 
 class Program:

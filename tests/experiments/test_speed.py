@@ -7,10 +7,13 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from gippo_jax.experiments.speed import report, roofline, trainings
+from gippo_jax.errors import UserError
+from gippo_jax.experiments.configs import functions
+from gippo_jax.experiments.speed import accelerators, report, roofline, trainings
 from gippo_jax.experiments.speed.ceilings import Ceilings
 from gippo_jax.experiments.speed.operations import Operations, count
-from gippo_jax.experiments.speed.parts import Measured, Watch
+from gippo_jax.experiments.speed.parts import Measured, Options, Watch
+from gippo_jax.parsing import parse
 from tests.commands import ROOT, check_error, command, environment_of, execute
 
 
@@ -158,3 +161,21 @@ def test_what_is_committed_can_be_compared_with():
     ratios = report.PARTS[name].ratios(measured["rows"])
     assert ratios
     assert all(value > 0 for value in ratios.values())
+
+
+def test_an_accelerator_is_asked_for():
+  with pytest.raises(UserError, match=r"PART: 'accelerator' is for a machine with one, and JAX sees only a CPU"):
+    accelerators.PART.require(Options(1, ""))
+
+
+def test_seeds_side_by_side_are_rows_of_the_accelerators_table(monkeypatch):
+  """On a CPU, whose products are of one precision, so that the coarse one's gradient has no error."""
+  config = functions.get_config("dejong1")
+  config.algorithm, config.matmul_precision = "shac", "bf16"
+  points = [accelerators.Point("De Jong-1", parse(config), num_members, True) for num_members in (1, 2)]
+  monkeypatch.setattr(accelerators, "points", lambda: iter(points))
+  one, two = accelerators.PART.rows(Options(2, ""))
+  assert (one["over_one_seed"], one["gradient_error"], two["gradient_error"]) == (1.0, 0.0, 0.0)
+  assert len(two["epoch_seconds"]) == 2
+  assert 0.1 < two["over_one_seed"] < 10
+  assert accelerators.cells(two)[:4] == ["De Jong-1", "bf16", "2", "64"]
