@@ -29,7 +29,7 @@ _WORKDIR = FLAGS.text("workdir", None, "Folder of the study; made if needed. Def
 _SPACE = FLAGS.text(
   "space", None, "Python file with get_space(trial) -> {field: value}. Default: the GI-PPO authors' ranges."
 )
-_TRIALS = FLAGS.integer("trials", 20, "Trials in the end, with those the folder already has.", minimum=1)
+_TRIALS = FLAGS.integer("trials", 20, "Trials of the study in the end, with those it already has.", minimum=1)
 _BATCH = FLAGS.integer(
   "batch",
   None,
@@ -38,6 +38,13 @@ _BATCH = FLAGS.integer(
 )
 _SAMPLER_SEED = FLAGS.integer("sampler_seed", 0, "Seed of the sampler.")
 _PRUNE = FLAGS.switch("prune", True, "Give up trials that fall below the median of earlier ones.")
+_STORAGE = FLAGS.text(
+  "storage",
+  None,
+  "Where the study is kept: journal:PATH or a database's URL, for several processes at once; sqlite:///PATH, for one. "
+  "Default: a file in the folder, for one.",
+)
+_STUDY = FLAGS.text("study", None, "Name of the study in the storage. Default: the experiment's.")
 _CACHE = FLAGS.switch("compilation_cache", True, "Keep compiled programs on disk for the next run.")
 
 _ACCELERATOR_BATCH = 8
@@ -62,11 +69,14 @@ def main(words: Sequence[str]) -> int:
   from gippo_jax.runs.interrupt import raised
   from gippo_jax.runs.progress import default_progress
   from gippo_jax.runs.workdir import Workdir
+  from gippo_jax.tune.opening import open_study
   from gippo_jax.tune.results import best_trial, write_results
   from gippo_jax.tune.space import PAPER_SPACE, Space
-  from gippo_jax.tune.study import Options, make_programs, num_finished, open_study, tune
+  from gippo_jax.tune.storage import parse_storage
+  from gippo_jax.tune.study import Options, make_programs, num_finished, tune
 
   experiment = experiment_of(FLAGS.config)
+  storage = parse_storage(_STORAGE.value) if _STORAGE.value is not None else None
   if _SPACE.value is None and experiment.config.algorithm != "gippo":
     raise UserError(
       f"--space is missing; allowed: PATH.py (the default is for gippo, not {experiment.config.algorithm})"
@@ -81,7 +91,8 @@ def main(words: Sequence[str]) -> int:
     probe_gradients(env, experiment.config)
 
   workdir = Workdir(_WORKDIR.value or pathlib.Path("runs") / f"tune_{experiment.label}")
-  options = Options(_TRIALS.value, _BATCH.value or default_batch(num_seeds), _SAMPLER_SEED.value, _PRUNE.value)
+  batch = _BATCH.value or default_batch(num_seeds)
+  options = Options(_TRIALS.value, batch, _SAMPLER_SEED.value, _PRUNE.value, storage, _STUDY.value)
   interrupted = False
   with open_study(workdir, experiment, space, options) as study:
     if num_finished(study) >= options.num_trials:

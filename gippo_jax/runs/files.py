@@ -5,13 +5,14 @@ import math
 import os
 import pathlib
 import re
+import socket
 import time
 from collections.abc import Callable, Sequence
 from typing import BinaryIO
 
 from gippo_jax.errors import UserError
 
-# Ours end in the writer's process number: `config.json.4711.tmp`.
+# Ours end in the writer's machine and process number: `config.json.node17.4711.tmp`.
 _LEFTOVER = re.compile(r".+\.\d+\.tmp")
 _MOST_PENDING_BYTES = 64 * 2**20
 _SECONDS_BETWEEN_LINES = 60.0
@@ -28,7 +29,7 @@ def replace_file(path: pathlib.Path, write: Callable[[BinaryIO], None], durable:
   Raises:
     OSError: when it cannot be written; the old file, if any, is untouched.
   """
-  temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+  temporary = path.with_name(f"{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
   try:
     with temporary.open("wb") as file:
       write(file)

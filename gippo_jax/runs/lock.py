@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from gippo_jax.errors import UserError
 from gippo_jax.runs.files import unwritable
+from gippo_jax.runs.owners import is_alive
 
 # File systems without locks say one of these; there the process number has to do.
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
@@ -33,7 +34,9 @@ class Holder(NamedTuple):
 
 
 @contextlib.contextmanager
-def locked(folder: pathlib.Path, flag: str = "--workdir", shard: str | None = None) -> Iterator[None]:
+def locked(
+  folder: pathlib.Path, flag: str = "--workdir", shard: str | None = None, name: str = "lock"
+) -> Iterator[None]:
   """Held while the folder is written.
 
   The lock is a file with the holder's process and machine, and a lock of the operating system on it, which ends with
@@ -44,11 +47,12 @@ def locked(folder: pathlib.Path, flag: str = "--workdir", shard: str | None = No
     folder: made if needed.
     flag: that named it, for messages.
     shard: `i-of-n`: shards of one n may work side by side.
+    name: of the lock's file.
 
   Raises:
     UserError: when another process holds it, or the folder cannot be written; nothing is touched.
   """
-  file = folder / (f"lock.{shard}" if shard else "lock")
+  file = folder / (f"{name}.{shard}" if shard else name)
   try:
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = _acquire(file, flag)
@@ -110,7 +114,7 @@ def _try(descriptor: int, holder: Holder | None) -> bool:
   except OSError as error:
     if error.errno not in _NO_LOCKS:
       raise
-    return holder is None or not _is_alive(holder.pid)
+    return holder is None or not is_alive(holder.pid)
   return True
 
 
@@ -131,16 +135,6 @@ def _is_same(file: pathlib.Path, descriptor: int) -> bool:
     return os.path.samestat(os.stat(file), os.fstat(descriptor))
   except FileNotFoundError:
     return False
-
-
-def _is_alive(pid: int) -> bool:
-  try:
-    os.kill(pid, 0)
-  except ProcessLookupError:
-    return False
-  except PermissionError:
-    return True
-  return True
 
 
 def _read(descriptor: int) -> Holder | None:

@@ -54,7 +54,7 @@ def _table(trials: list[FrozenTrial]) -> str:
 
 
 def _reason(trial: FrozenTrial) -> str:
-  return "interrupted" if trial.state == TrialState.FAIL else trial.user_attrs.get("reason", "")
+  return trial.user_attrs.get("reason", "interrupted" if trial.state == TrialState.FAIL else "")
 
 
 def _short(value: object) -> str:

@@ -3,29 +3,30 @@
 import contextlib
 import dataclasses
 import pathlib
+import time
 from collections.abc import Iterator
 
 import numpy as np
 import optuna
-import sqlalchemy
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import Trial, TrialState
-from sqlalchemy.exc import DatabaseError
 
 from gippo_jax.envs.base import Environment
 from gippo_jax.errors import UserError
 from gippo_jax.parsing import Experiment
 from gippo_jax.plain import Plain
 from gippo_jax.runs.divergence import DivergenceWatch
-from gippo_jax.runs.files import write_text
 from gippo_jax.runs.progress import Progress
-from gippo_jax.runs.workdir import Workdir
 from gippo_jax.tune.batches import Programs, group_by_structure
 from gippo_jax.tune.results import describe, write_results
 from gippo_jax.tune.space import Space
+from gippo_jax.tune.storage import Storage
+from gippo_jax.tune.workers import Workers
 
 _NUM_REPORTS = 20
 _TRIALS_BEFORE_PRUNING = 5
 _MOST_REFUSED = 100
+_SECONDS_BETWEEN_LOOKS = 0.5
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
@@ -34,90 +35,27 @@ class Options:
   """How the study goes on.
 
   Attributes:
-    num_trials: complete and pruned trials in the end, those of earlier sessions included.
+    num_trials: complete and pruned trials of the study in the end, those of other processes and of earlier sessions
+      included.
     batch: trials trained side by side.
     sampler_seed: of the sampler.
     prune: whether trials below the median of earlier ones are given up.
+    storage: where the study is kept; a file in its folder when `None`.
+    name: of the study in the storage; the experiment's when `None`.
   """
 
   num_trials: int
   batch: int
   sampler_seed: int = 0
   prune: bool = True
+  storage: Storage | None = None
+  name: str | None = None
 
 
-@contextlib.contextmanager
-def open_study(workdir: Workdir, experiment: Experiment, space: Space, options: Options) -> Iterator[optuna.Study]:
-  """The study of a folder, new or resumed; trials that a kill left running are marked as failed.
-
-  Args:
-    workdir: of the study.
-    experiment: what all trials have in common.
-    space: search space; a copy is kept in the folder.
-    options: of this session.
-
-  Raises:
-    UserError: when the folder holds a study of another experiment, space or sampler seed, or cannot be written.
-  """
-  copy = workdir.path / "space.py"
-  identity = {"tune": {"sampler_seed": options.sampler_seed, "prune": options.prune}}
-  workdir.check(experiment, identity)
-  if copy.exists() and copy.read_text() != space.source:
-    raise UserError(
-      f"--space: {space.path} is not the space of this study, whose copy is {copy}; allowed: the same one (to resume) "
-      "or another --workdir"
-    )
-  with workdir.held(experiment, identity):
-    write_text(copy, space.source)
-    yield from _stored_study(workdir, experiment, options)
-
-
-def _stored_study(workdir: Workdir, experiment: Experiment, options: Options) -> Iterator[optuna.Study]:
-  database = workdir.path / "optuna.db"
-  results = [name for name in ("trials.csv", "best.json") if (workdir.path / name).exists()]
-  if results and not (database.exists() and database.stat().st_size):
-    raise UserError(
-      f"--workdir: {workdir.path} holds {results[0]} of a study, but not the study itself (optuna.db); allowed: "
-      "another folder, or this one with its optuna.db"
-    )
-  try:
-    yield from _open_storage(database, experiment, options)
-  except DatabaseError as error:
-    reason = str(error.orig or error).splitlines()[0]
-    raise UserError(f"--workdir: {database} cannot be used ({reason}); allowed: another folder") from None
-
-
-def _open_storage(database: pathlib.Path, experiment: Experiment, options: Options) -> Iterator[optuna.Study]:
-  storage = optuna.storages.RDBStorage(_url_of(database).render_as_string(hide_password=False))
-  try:
-    study = optuna.create_study(
-      storage=storage,
-      study_name=experiment.label,
-      direction="maximize",
-      pruner=_pruner(experiment.config.num_epochs) if options.prune else optuna.pruners.NopPruner(),
-      load_if_exists=True,
-    )
-    fail_running(study)
-    yield study
-  finally:
-    storage.remove_session()
-    storage.engine.dispose()
-
-
-def _url_of(database: pathlib.Path) -> sqlalchemy.URL:
-  """The address of a database file, whose path may hold what means something else in an address."""
-  return sqlalchemy.URL.create("sqlite", database=str(database.absolute()))
-
-
-def _pruner(num_epochs: int) -> optuna.pruners.BasePruner:
+def make_pruner(num_epochs: int) -> optuna.pruners.BasePruner:
+  """Gives up trials below the median of earlier ones."""
   # The first tenth says little: alpha and the rates are still settling.
   return optuna.pruners.MedianPruner(n_startup_trials=_TRIALS_BEFORE_PRUNING, n_warmup_steps=num_epochs // 10)
-
-
-def fail_running(study: optuna.Study) -> None:
-  """Marks trials that nobody trains any more; they count for nothing and their places are drawn again."""
-  for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-    study.tell(trial.number, state=TrialState.FAIL)
 
 
 def num_finished(study: optuna.Study) -> int:
@@ -156,27 +94,40 @@ def tune(
   Raises:
     UserError: when the space draws what is not allowed.
   """
-  try:
-    while (done := num_finished(study)) < options.num_trials:
-      study.sampler = _sampler(options.sampler_seed, done)
-      trials, experiments = _draw(study, space, experiment, min(options.batch, options.num_trials - done))
+  workers = Workers(study, alone=options.storage is None or not options.storage.is_shared)
+  waits = False
+  with workers.working():
+    while True:
+      at_work = workers.fail_abandoned()
+      done = num_finished(study)
+      if done >= options.num_trials:
+        break
+      if done + at_work >= options.num_trials:
+        if not waits:
+          progress.note(f"{done} of {options.num_trials} trials done; waiting for the {at_work} of other processes")
+        waits = True
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+        continue
+      waits = False
+      study.sampler = _sampler(options.sampler_seed, done, workers)
+      trials, experiments = _draw(study, workers, space, experiment, options, done + at_work)
       for indices in group_by_structure([experiment.config for experiment in experiments]):
         group = _Group([trials[i] for i in indices], [experiments[i] for i in indices], study, progress)
         group.train(programs, options.num_trials)
       write_results(study, folder)
-  finally:
-    fail_running(study)
 
 
 def _draw(
-  study: optuna.Study, space: Space, experiment: Experiment, count: int
+  study: optuna.Study, workers: Workers, space: Space, experiment: Experiment, options: Options, taken: int
 ) -> tuple[list[Trial], list[Experiment]]:
   """Draws trials that can be trained; a point that is not allowed is told as pruned, with its reason."""
   trials: list[Trial] = []
   experiments: list[Experiment] = []
   refused = 0
-  while len(trials) < count:
-    trial = study.ask()
+  while len(trials) < min(options.batch, options.num_trials - taken):
+    trial = workers.ask(options.num_trials)
+    if trial is None:
+      break
     try:
       fields = space.draw(trial)
       trial.set_user_attr("fields", fields)
@@ -195,9 +146,10 @@ def _draw(
   return trials, experiments
 
 
-def _sampler(seed: int, num_finished: int) -> optuna.samplers.BaseSampler:
+def _sampler(seed: int, num_finished: int, workers: Workers) -> optuna.samplers.BaseSampler:
   # A generator for each batch, so that a resumed study draws what an uninterrupted one would have drawn.
-  return optuna.samplers.TPESampler(seed=int(np.random.SeedSequence([seed, num_finished]).generate_state(1)[0]))
+  entropy = np.random.SeedSequence([seed, num_finished, *workers.entropy])
+  return optuna.samplers.TPESampler(seed=int(entropy.generate_state(1)[0]))
 
 
 class _Group:
@@ -227,12 +179,14 @@ class _Group:
         best_returns = metrics["best_return"][:, -1].reshape(-1, num_seeds)
         self._give_up_diverged(np.asarray(watch.reasons, object).reshape(-1, num_seeds))
         for index in list(self._alive):
-          self._report(index, epoch, returns[index].mean(), last=epoch == num_epochs)
+          with self._unless_taken(index):
+            self._report(index, epoch, returns[index].mean(), last=epoch == num_epochs)
         self._progress.update(epoch, self._shown(returns))
         if not self._alive:
           break
       for index in list(self._alive):
-        self._complete(index, best_returns[index])
+        with self._unless_taken(index):
+          self._complete(index, best_returns[index])
     finally:
       self._progress.stop()
     told = self._study.get_trials(deepcopy=False)  # in the order of their numbers
@@ -243,7 +197,16 @@ class _Group:
     for index in list(self._alive):
       lost = [(self._run.seed + seed, reason) for seed, reason in enumerate(reasons[index]) if reason]
       if lost:
-        self._give_up(index, "diverged: " + "; ".join(f"seed {seed}, {reason}" for seed, reason in lost))
+        with self._unless_taken(index):
+          self._give_up(index, "diverged: " + "; ".join(f"seed {seed}, {reason}" for seed, reason in lost))
+
+  @contextlib.contextmanager
+  def _unless_taken(self, index: int) -> Iterator[None]:
+    """Drops a trial that another process has marked as failed, since this one was silent for too long."""
+    try:
+      yield
+    except UpdateFinishedTrialError:
+      self._alive.pop(index, None)
 
   def _report(self, index: int, epoch: int, mean_return: float, last: bool) -> None:
     if not np.isfinite(mean_return):  # no episode has ended yet
@@ -259,13 +222,13 @@ class _Group:
       return
     trial = self._alive.pop(index)
     trial.set_user_attr("best_returns", best_returns.tolist())
-    self._study.tell(trial, float(best_returns.mean()))
+    self._study.tell(trial, float(best_returns.mean()), skip_if_finished=True)
 
   def _give_up(self, index: int, reason: str) -> None:
     # Pruned, not failed: the sampler learns from pruned trials to keep away.
     trial = self._alive.pop(index)
     trial.set_user_attr("reason", reason)
-    self._study.tell(trial, state=TrialState.PRUNED)
+    self._study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
 
   def _shown(self, returns: np.ndarray) -> Plain:
     shown = {"alive": len(self._alive)}

@@ -14,6 +14,7 @@ import pytest
 from gippo_jax import envs
 from gippo_jax.errors import UserError
 from gippo_jax.learning.sharding import spread
+from gippo_jax.programs.devices import num_cores
 from gippo_jax.programs.members import make_members
 from gippo_jax.programs.sharded import ShardedMembers, _raw, check_divisible
 from gippo_jax.runs import checkpoint as checkpoints
@@ -167,3 +168,14 @@ def test_the_command_shards_environments(tmp_path):
   summary = json.loads((tmp_path / "run" / "summary.json").read_text())
   assert summary["status"] == "finished"
   assert summary["device"].endswith("x 4")
+
+
+def test_cores_are_counted_on_systems_that_do_not_say_which_are_allowed(monkeypatch):
+  """Broken by asking for the allowed ones everywhere: on macOS every command dies."""
+  monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {2, 5}, raising=False)
+  assert num_cores() == 2
+  monkeypatch.delattr(os, "sched_getaffinity")
+  monkeypatch.setattr(os, "cpu_count", lambda: 3)
+  assert num_cores() == 3
+  monkeypatch.setattr(os, "cpu_count", lambda: None)
+  assert num_cores() == 1

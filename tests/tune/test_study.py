@@ -19,9 +19,10 @@ from gippo_jax.programs.epochs import train
 from gippo_jax.runs.progress import NoProgress
 from gippo_jax.runs.workdir import Workdir
 from gippo_jax.tune.batches import Programs, group_by_structure
+from gippo_jax.tune.opening import open_study
 from gippo_jax.tune.results import best_trial
 from gippo_jax.tune.space import PAPER_SPACE, Space
-from gippo_jax.tune.study import Options, make_programs, num_finished, open_study, tune
+from gippo_jax.tune.study import Options, make_programs, num_finished, tune
 from tests.commands import ROOT
 
 RATE = """
