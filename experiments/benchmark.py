@@ -40,7 +40,8 @@ def measure(name: str, options: Options) -> Measured:
     row = next(rows, None)
     if row is None:
       break
-    found.append({**row, "busy": watch.is_busy(), "other_cores": watch.other_cores()})
+    # A row that prepares more than it times says itself who else was there.
+    found.append({"busy": watch.is_busy(), "other_cores": watch.other_cores(), **row})
     print(" | ".join(cells_of(part, found[-1])), flush=True)
   return Measured(found, describe_machine(), str(datetime.date.today()), options.repeats)
 

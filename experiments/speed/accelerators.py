@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 from gippo_jax.errors import UserError
 from gippo_jax.experiments.configs import functions, physics, playground, traffic
 from gippo_jax.experiments.speed.chunks import make_runs
-from gippo_jax.experiments.speed.parts import Options, Part
+from gippo_jax.experiments.speed.parts import Options, Part, Watch
 from gippo_jax.experiments.tables.text import number
 from gippo_jax.learning.state import TrainingState
 from gippo_jax.parsing import Experiment, parse
@@ -144,9 +144,11 @@ def gradient_error(experiment: Experiment) -> float:
 
 def measure(point: Point, compiled: Compiled, repeats: int) -> Plain:
   """A row."""
+  watch = Watch()
   seconds = epoch_seconds(compiled, repeats)
+  others = {"busy": watch.is_busy(), "other_cores": watch.other_cores()}
   config = point.experiment.config
-  return {
+  return others | {
     "what": point.what,
     "precision": config.matmul_precision,
     "num_members": point.num_members,
@@ -166,6 +168,7 @@ def rows(options: Options) -> Iterator[Plain]:
   chosen = list(points())
   with concurrent.futures.ThreadPoolExecutor(len(chosen)) as pool:
     programs = [pool.submit(compile_point, point) for point in chosen]  # leaving the pool waits for all
+  print(f"{len(chosen)} programs are compiled", flush=True)
   single: dict[str, float] = {}
   for point in chosen:
     try:
