@@ -97,13 +97,15 @@ methods: $(INSTALLED)
 	$(RUN) -m experiments.optimism --docs=docs
 	$(RUN) -m experiments.spectral --docs=docs
 
-# GI-PPO's relatives on the cart-pole, two seeds each, and the table of docs/rivals.md.
+# GI-PPO's relatives on the cart-pole, two seeds each, then all on the closed-form problems: docs/rivals.md.
 rivals: $(INSTALLED)
 	for algorithm in shac rpo dva ahac sapo ivw_h aobg ddcg; do \
 	  $(RUN) -m gippo_jax train --config=physics:cartpole,$$algorithm --config.num_seeds=2 \
 	    --workdir=runs/rivals/$$algorithm || exit 1; \
 	done
 	$(RUN) -m experiments.rivals --runs=runs/rivals --docs=docs
+	$(RUN) -m experiments.table rivals --preset=closed_form --out=runs/rivals_table --docs=docs
+	$(RUN) -m experiments.figures rivals --runs=runs/rivals_table --out=docs/images
 
 # Other packages' trainers beside ours: every number of docs/peers.md.
 peers: $(INSTALLED) $(PEERS_INSTALLED)

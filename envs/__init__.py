@@ -9,7 +9,17 @@ from gippo_jax.envs.base import Environment, State, UserCodeError
 from gippo_jax.envs.border import check
 from gippo_jax.envs.functions import FUNCTIONS, FunctionOptimization
 from gippo_jax.envs.linear_quadratic import LinearQuadratic
-from gippo_jax.envs.physics import Ant, Cartpole, CartpoleSwingUp, HalfCheetah, Hopper, Humanoid, Quadrotor, Walker2d
+from gippo_jax.envs.physics import (
+  Ant,
+  Cartpole,
+  CartpoleSwingUp,
+  CartpoleWalls,
+  HalfCheetah,
+  Hopper,
+  Humanoid,
+  Quadrotor,
+  Walker2d,
+)
 from gippo_jax.envs.point_mass import PointMass
 from gippo_jax.envs.traffic import PaceCar, Ring
 from gippo_jax.envs.wrappers import vectorize
@@ -33,6 +43,7 @@ _CLASSES = {
   "point_mass": PointMass,
   "linear_quadratic": LinearQuadratic,
   "cartpole": Cartpole,
+  "cartpole_walls": CartpoleWalls,
   "quadrotor": Quadrotor,
   "pace_car": PaceCar,
   "ring": Ring,

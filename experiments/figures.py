@@ -4,6 +4,7 @@
 (`python -m experiments.table functions`), which are looked for in `--runs`.
 """
 
+import json
 import pathlib
 from collections.abc import Sequence
 
@@ -14,7 +15,9 @@ from gippo_jax.errors import UserError
 from gippo_jax.experiments.tables.documents import save_figure
 from gippo_jax.experiments.tables.figure_alpha_policies import draw_alpha_policies
 from gippo_jax.experiments.tables.figure_curves import draw_alpha, draw_learning_curves, runs_of
+from gippo_jax.experiments.tables.figure_profiles import draw_profiles
 from gippo_jax.experiments.tables.problems import FAMILIES
+from gippo_jax.experiments.tables.results import Results
 
 _OUT = flags.DEFINE_string("out", "runs/figures", "Folder for the pictures.")
 _RUNS = flags.DEFINE_string(
@@ -49,12 +52,22 @@ def main(arguments: Sequence[str]) -> int:
   if family_name == "benchmarks":
     save_figure(draw_learning_curves(family, curves, by_time=True), out, f"{prefix}learning_curves_seconds")
     drawn.append("learning_curves_seconds")
+  if family.compares:
+    save_figure(draw_profiles(_results_of(runs)), out, f"{prefix}profiles")
+    drawn.append("profiles")
   with_alpha = runs_of(family, runs, "alpha")
-  if with_alpha and family_name != "benchmarks":  # there alpha is one row's
+  if with_alpha and family_name not in ("benchmarks", "rivals"):  # there alpha is one row's
     save_figure(draw_alpha(family, with_alpha), out, f"{prefix}alpha")
     drawn.append("alpha")
   print(f"{', '.join(drawn)} (png and svg) in {out}")
   return 0
+
+
+def _results_of(runs: pathlib.Path) -> Results:
+  try:
+    return json.loads((runs / "table.json").read_text())["results"]
+  except (OSError, ValueError, KeyError, TypeError) as error:
+    raise UserError(f"--runs: {runs / 'table.json'} cannot be read: {error}; allowed: the folder of a table") from None
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 Trains every (problem, algorithm) pair, all seeds of a pair in one compiled program, each pair in a folder of its own
 with the files of a single run. Pairs that are finished are not run again; an interrupted one resumes. The table holds
-every pair that the folder has.
+every pair that the folder has. Processes may train different pairs into one folder side by side; `--notrain` makes the
+table of what is there.
 """
 
 # A ConfigDict's fields are of any type to a type checker.
@@ -14,7 +15,7 @@ import json
 import pathlib
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from absl import flags
@@ -22,12 +23,14 @@ from rich.console import Console
 
 from gippo_jax.cli.console import chosen, console
 from gippo_jax.errors import UserError
+from gippo_jax.experiments.tables import comparison_text
 from gippo_jax.experiments.tables import text as table_text
+from gippo_jax.experiments.tables.captions import caption_of
 from gippo_jax.experiments.tables.documents import has_block, replace_block
 from gippo_jax.experiments.tables.family import Family, Preset
 from gippo_jax.experiments.tables.problems import FAMILIES
 from gippo_jax.experiments.tables.progress import TableProgress
-from gippo_jax.experiments.tables.results import Cell, Results, cell_of, compare_with_paper, improvements, is_cell
+from gippo_jax.experiments.tables.results import Results, cell_of, compare_with_paper, improvements, is_cell
 from gippo_jax.parsing import Experiment, parse
 from gippo_jax.plain import Plain
 from gippo_jax.programs.devices import configure_jax
@@ -36,13 +39,19 @@ from gippo_jax.runs.lock import locked
 from gippo_jax.runs.summary import Summary
 from gippo_jax.runs.workdir import Workdir
 
+# Seconds that a process waits while others, which train beside it into the same folder, write the table.
+_PATIENCE = 600.0
+
 _PRESET = flags.DEFINE_string(
-  "preset", "quick", "quick: a first look; paper: the paper's budget; physics also cpu: 90 minutes on two cores."
+  "preset",
+  "quick",
+  "quick: a first look; paper: the paper's budget; some families have others, cpu for what two cores do.",
 )
 _ALGORITHMS = flags.DEFINE_list("algorithms", None, "Algorithms; all by default.")
 _PROBLEMS = flags.DEFINE_list("problems", None, "Problems; all of the preset by default.")
 _SEEDS = flags.DEFINE_integer("seeds", None, "Number of seeds; the preset's by default.", lower_bound=1)
 _OUT = flags.DEFINE_string("out", None, "Folder for the runs and the table. Default: runs/table_FAMILY.")
+_TRAIN = flags.DEFINE_bool("train", True, "Train what is missing; --notrain makes the table of what --out holds.")
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Remove what --out holds of another setup.")
 _KEEP = flags.DEFINE_string(
   "keep", None, "A table.json of the same family and budget, whose cells stand where --out has none."
@@ -188,9 +197,14 @@ def write(family_name: str, results: Results, caption: str, out: pathlib.Path) -
       "improvements": improvements(results),
     },
   )
-  write_text(out / "table.md", f"{caption}\n\n{table_text.markdown(family, results)}")
+  write_text(out / "table.md", f"{caption}\n\n{markdown(family, results)}")
   with (out / "table.csv").open("w", newline="") as file:
     csv.writer(file).writerows(table_text.csv_rows(results))
+
+
+def markdown(family: Family, results: Results) -> str:
+  """The table for documents."""
+  return (comparison_text if family.compares else table_text).markdown(family, results)
 
 
 def renew_documents(family_name: str, results: Results, caption: str, out: pathlib.Path, docs: pathlib.Path) -> None:
@@ -198,7 +212,7 @@ def renew_documents(family_name: str, results: Results, caption: str, out: pathl
   family = FAMILIES[family_name]
   shutil.copyfile(out / "table.json", docs / f"table_{family_name}.json")
   block = f"table {family_name}"
-  replace_block(docs / family.document, block, f"{caption}\n\n{table_text.markdown(family, results)}")
+  replace_block(docs / family.document, block, f"{caption}\n\n{markdown(family, results)}")
   readme = docs.parent / "README.md"
   if has_block(readme, block):
     replace_block(readme, block, table_text.short_markdown(family, results))
@@ -219,67 +233,39 @@ def main(arguments: Sequence[str]) -> int:
 
   kept = kept_results(family_name)
   every = list(pairs_of(family, preset, _SEEDS.value, out))
-  with locked(out, "--out"):
-    return _make(family_name, preset_name, every, kept, problems, algorithms, out)
-
-
-def _make(
-  family_name: str,
-  preset_name: str,
-  every: list[Pair],
-  kept: Results,
-  problems: list[str],
-  algorithms: list[str],
-  out: pathlib.Path,
-) -> int:
-  family = FAMILIES[family_name]
   clear_other_setups(every, family_name, out, _OVERWRITE.value)
-  to_train = [pair for pair in every if pair.problem in problems and pair.algorithm in algorithms]
-  configure_jax(max(pair.experiment.run.num_seeds for pair in to_train))
   screen = Console(width=None if sys.stdout.isatty() else 160)
-  with TableProgress(screen, len(to_train)) as progress:
-    for pair in to_train:
+  to_train = [pair for pair in every if _TRAIN.value and pair.problem in problems and pair.algorithm in algorithms]
+  if not _train_all(family, to_train, screen):
+    screen.print("Interrupted; the same command goes on from here.")
+    return 130
+  with locked(out, "--out", patience=_PATIENCE):
+    results = add_kept(collect(family, every), kept, every)
+    if not results:
+      raise UserError(f"--out: {out} has no finished run; allowed: a folder that has, or no --notrain")
+    caption = caption_of(family, results, f"python -m experiments.table {family_name} --preset={preset_name}")
+    write(family_name, results, caption, out)
+    if _DOCS.value:
+      renew_documents(family_name, results, caption, out, pathlib.Path(_DOCS.value))
+  screen.print(table_text.terminal(family, results))
+  screen.print(f"Files in {out}: table.json, table.md, table.csv, and a folder for each pair.")
+  return 0
+
+
+def _train_all(family: Family, pairs: Sequence[Pair], screen: Console) -> bool:
+  """Trains what is missing of the pairs; whether it got to the end."""
+  configure_jax(max((pair.experiment.run.num_seeds for pair in pairs), default=1))
+  with TableProgress(screen, len(pairs)) as progress:
+    for pair in pairs:
       summary = train(pair, progress)
       if summary["status"] == "interrupted":
-        screen.print("Interrupted; the same command goes on from here.")
-        return 130
+        return False
       cell = cell_of(summary, family.problems[pair.problem].paper.get(pair.algorithm))
       progress.advance(
         f"{pair.name}: {table_text.number(cell['mean'])}{table_text.papers(cell, ' (paper {})')}, "
         f"{cell['seconds']:.0f} s"
       )
-
-  results = add_kept(collect(family, every), kept, every)
-  beside = (
-    "mean actions of the best and of the last policy, environment steps of a seed, seconds of training all seeds side "
-    "by side + seconds of compilation, and what others publish"
-    if any(problem.published for problem in family.problems.values())
-    else f"and the paper's number; {_counts(results, lambda cell: cell['epochs'])} epochs"
-  )
-  caption = (
-    f"Mean of the best returns of {_counts(results, lambda cell: len(cell['best_returns']))} seeds with its 95 % "
-    f"bootstrap interval, inter-quartile mean (IQM), {beside}; the best mean of a row in bold. Made on "
-    f"{_days(results)} by `python -m experiments.table {family_name} --preset={preset_name}`."
-  )
-  write(family_name, results, caption, out)
-  screen.print(table_text.terminal(family, results))
-  screen.print(f"Files in {out}: table.json, table.md, table.csv, and a folder for each pair.")
-  if _DOCS.value:
-    renew_documents(family_name, results, caption, out, pathlib.Path(_DOCS.value))
-  return 0
-
-
-def _counts(results: Results, count_of: Callable[[Cell], int]) -> str:
-  """A number that is the same throughout, or problem by problem."""
-  by_problem = {problem: sorted({count_of(cell) for cell in cells.values()}) for problem, cells in results.items()}
-  if len({tuple(counts) for counts in by_problem.values()}) <= 1:
-    return " or ".join(str(count) for counts in list(by_problem.values())[:1] for count in counts)
-  return ", ".join(f"{' or '.join(map(str, counts))} ({problem})" for problem, counts in by_problem.items())
-
-
-def _days(results: Results) -> str:
-  days = sorted({cell["made"] for cells in results.values() for cell in cells.values()})
-  return days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
+  return True
 
 
 if __name__ == "__main__":

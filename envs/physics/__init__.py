@@ -2,8 +2,19 @@
 
 from gippo_jax.envs.physics.cartpole import Cartpole
 from gippo_jax.envs.physics.cartpole_swing_up import CartpoleSwingUp
+from gippo_jax.envs.physics.cartpole_walls import CartpoleWalls
 from gippo_jax.envs.physics.planar import HalfCheetah, Hopper, Walker2d
 from gippo_jax.envs.physics.quadrotor import Quadrotor
 from gippo_jax.envs.physics.spatial import Ant, Humanoid
 
-__all__ = ["Ant", "Cartpole", "CartpoleSwingUp", "HalfCheetah", "Hopper", "Humanoid", "Quadrotor", "Walker2d"]
+__all__ = [
+  "Ant",
+  "Cartpole",
+  "CartpoleSwingUp",
+  "CartpoleWalls",
+  "HalfCheetah",
+  "Hopper",
+  "Humanoid",
+  "Quadrotor",
+  "Walker2d",
+]

@@ -5,6 +5,7 @@
 
 from ml_collections import ConfigDict
 
+from gippo_jax.experiments.configs.first_order import RELATIVES, set_rates
 from gippo_jax.parsing import default_config
 
 
@@ -28,6 +29,6 @@ def get_config(algorithm: str = "gippo") -> ConfigDict:
   config.critic.units = (64, 64)
   config.ppo.minibatch_size = 512
   config.ppo.learning_rate = 3e-4
-  config.shac.learning_rate = 1e-2
+  set_rates(config, 1e-2, RELATIVES)
   config.alpha.initial = 0.1
   return config

@@ -1,6 +1,7 @@
 """The quadrotor: `quadrotor.py:hover`, `quadrotor.py:figure_eight`, and after a comma an algorithm.
 
-The settings are those of `any.py`, the same for both, save SHAC's rate: at 1e-2 it does not settle here.
+The settings are those of `any.py`, the same for both, save SHAC's rate and its relatives': at 1e-2 it does not settle
+here.
 """
 
 # A ConfigDict's fields are of any type to a type checker.
@@ -9,6 +10,7 @@ The settings are those of `any.py`, the same for both, save SHAC's rate: at 1e-2
 from ml_collections import ConfigDict
 
 from gippo_jax.experiments.configs import shared_tasks
+from gippo_jax.experiments.configs.first_order import RELATIVES, set_rates
 
 # Environment steps of a whole training.
 TASKS = {"hover": 1_000_000, "figure_eight": 1_000_000}
@@ -28,6 +30,5 @@ def get_config(argument: str = "hover") -> ConfigDict:
   algorithm = shared_tasks.algorithm_of("quadrotor.py", argument, words)
   config = shared_tasks.settings("quadrotor", algorithm, TASKS[task], num_envs=64)
   config.env.task = task
-  for name in ("shac", "pe"):
-    config[name].learning_rate = 3e-3
+  set_rates(config, 3e-3, ("pe", *RELATIVES))
   return config

@@ -12,7 +12,7 @@ from gippo_jax.errors import UserError
 from gippo_jax.experiments.configs import any as default_settings
 
 
-def settings(environment: str, algorithm: str, num_steps: int, num_envs: int = 16) -> ConfigDict:
+def settings(environment: str, algorithm: str, num_steps: int, num_envs: int = 16, horizon: int = 32) -> ConfigDict:
   """The settings of `any.py`, by default with a quarter of its environments, for a number of environment steps.
 
   Samples are dear where others count them: 16 environments make four times as many updates of them as 64.
@@ -22,10 +22,11 @@ def settings(environment: str, algorithm: str, num_steps: int, num_envs: int = 1
     algorithm: its name.
     num_steps: environment steps of a whole training, rounded up to windows.
     num_envs: environments side by side; a minibatch is a quarter of their window.
+    horizon: steps of a window.
   """
   config = default_settings.get_config(algorithm)
   config.env.name = environment
-  config.num_envs = num_envs
+  config.num_envs, config.horizon = num_envs, horizon
   config.ppo.minibatch_size = num_envs * config.horizon // 4
   config.num_epochs = -(-num_steps // (config.num_envs * config.horizon))
   return config

@@ -4,7 +4,8 @@
 
 The numbers are those of the paper's runs, the same for all scenarios. The ring, which is not in the paper, takes them
 too. An algorithm may follow after a comma, `traffic.py:pace_car_2,rp`: then its own settings are in place too, which
-for RP, whose runs were plain SHAC, means a standard deviation that does not depend on the state.
+for RP, whose runs were plain SHAC, and for SHAC's relatives means a standard deviation that does not depend on the
+state.
 """
 
 # A ConfigDict's fields are of any type to a type checker.
@@ -15,6 +16,7 @@ import re
 from ml_collections import ConfigDict
 
 from gippo_jax.errors import UserError
+from gippo_jax.experiments.configs.first_order import RELATIVES, set_rates
 from gippo_jax.parsing import default_config
 
 _SCENARIOS = {"pace_car_1": "a", "pace_car_2": "b", "pace_car_3": "c", "pace_car_4": "d", "pace_car_10": "e"}
@@ -56,7 +58,7 @@ def get_config(argument: str = "pace_car_2") -> ConfigDict:
   config.actor.units = (512, 64, 64)
   config.critic.units = (64, 64)
   config.likelihood_ratio.learning_rate = 3e-4
-  config.rp.learning_rate = config.tp.learning_rate = 1e-3
+  set_rates(config, 1e-3, ("rp", "tp", *RELATIVES))
   config.lrp.learning_rate = 3e-4
   config.alpha.initial = 0.1
   config.alpha.learning_rate = 1e-5
@@ -64,5 +66,5 @@ def get_config(argument: str = "pace_car_2") -> ConfigDict:
   config.ppo.minibatch_size = 2048
   if algorithm:
     config.algorithm = algorithm
-    config.actor.fixed_std = algorithm in ("rp", "tp")
+    config.actor.fixed_std = algorithm in ("rp", "tp", *RELATIVES)
   return config

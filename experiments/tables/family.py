@@ -109,6 +109,7 @@ class Family(NamedTuple):
     presets: by name; `paper` is the paper's budget.
     minimises: whether returns are minus a distance that is to become 0, to be compared by ratios.
     document: of `docs`, where the table stands.
+    compares: whether the algorithms are compared with each other rather than with a paper's numbers.
   """
 
   problems: dict[str, Problem]
@@ -117,6 +118,7 @@ class Family(NamedTuple):
   presets: dict[str, Preset]
   minimises: bool
   document: str = "results.md"
+  compares: bool = False
 
   def config_of(self, problem: str, column: str) -> ConfigDict:
     """The configuration of a problem for a column, an algorithm or a variant."""

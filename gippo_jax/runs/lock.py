@@ -18,6 +18,8 @@ from gippo_jax.runs.owners import is_alive
 # File systems without locks say one of these; there the process number has to do.
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
 
+_BETWEEN_TRIES = 0.05  # seconds, of those who wait
+
 
 class Holder(NamedTuple):
   """Who holds a lock.
@@ -35,7 +37,11 @@ class Holder(NamedTuple):
 
 @contextlib.contextmanager
 def locked(
-  folder: pathlib.Path, flag: str = "--workdir", shard: str | None = None, name: str = "lock"
+  folder: pathlib.Path,
+  flag: str = "--workdir",
+  shard: str | None = None,
+  name: str = "lock",
+  patience: float = 0.0,
 ) -> Iterator[None]:
   """Held while the folder is written.
 
@@ -48,6 +54,7 @@ def locked(
     flag: that named it, for messages.
     shard: `i-of-n`: shards of one n may work side by side.
     name: of the lock's file.
+    patience: seconds to wait for the same lock before giving up.
 
   Raises:
     UserError: when another process holds it, or the folder cannot be written; nothing is touched.
@@ -55,7 +62,7 @@ def locked(
   file = folder / (f"{name}.{shard}" if shard else name)
   try:
     folder.mkdir(parents=True, exist_ok=True)
-    descriptor = _acquire(file, flag)
+    descriptor = _acquire(file, flag, time.monotonic() + patience)
   except OSError as error:
     raise unwritable(flag, folder, error) from None
   try:
@@ -68,16 +75,17 @@ def locked(
     os.close(descriptor)
 
 
-def _acquire(file: pathlib.Path, flag: str) -> int:
-  """The descriptor of the file, locked and with this process's name in it."""
+def _acquire(file: pathlib.Path, flag: str, deadline: float) -> int:
+  """The descriptor of the file, locked and with this process's name in it, by a time of the monotonic clock."""
   while True:
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
     try:
       holder = _read(descriptor)
-      if not _try(descriptor, holder) or _is_elsewhere(holder):
+      is_free = _try(descriptor, holder) and not _is_elsewhere(holder)
+      if not is_free and time.monotonic() >= deadline:
         raise _refusal(file, flag, holder)
       # Between opening and locking, its holder may have removed it.
-      if _is_same(file, descriptor):
+      if is_free and _is_same(file, descriptor):
         mine = Holder(os.getpid(), socket.gethostname(), time.strftime("%Y-%m-%d %H:%M:%S"))
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps(mine._asdict()).encode(), 0)
@@ -86,6 +94,8 @@ def _acquire(file: pathlib.Path, flag: str) -> int:
       os.close(descriptor)
       raise
     os.close(descriptor)
+    if not is_free:
+      time.sleep(_BETWEEN_TRIES)
 
 
 def _require_free(file: pathlib.Path, flag: str) -> None:

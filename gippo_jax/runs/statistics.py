@@ -118,15 +118,36 @@ def mean_probability_of_improvement(
 
   def mean_over_problems(samples, axis):
     def improvement(ours, theirs):
-      ours, theirs = np.moveaxis(ours, axis, -1), np.moveaxis(theirs, axis, -1)
-      u = stats.mannwhitneyu(ours, theirs, axis=-1, method="asymptotic").statistic
-      return u / (ours.shape[-1] * theirs.shape[-1])
+      # The Mann-Whitney statistic over its pairs, spelled out: scipy's spends ten times as long on its p-value.
+      ours, theirs = np.moveaxis(ours, axis, -1)[..., None], np.moveaxis(theirs, axis, -1)[..., None, :]
+      return np.mean((ours > theirs) + 0.5 * (ours == theirs), axis=(-2, -1))
 
     pairs = zip(samples[:count], samples[count:], strict=True)
     return np.mean([improvement(*pair) for pair in pairs], axis=0)
 
   point = float(np.mean([probability_of_improvement(*pair) for pair in zip(scores, baselines, strict=True)]))
   return point, stratified_bootstrap_interval([*scores, *baselines], mean_over_problems, confidence)
+
+
+def performance_profile(
+  scores: Sequence[np.ndarray], thresholds: np.ndarray, confidence: float = 0.95
+) -> tuple[np.ndarray, Interval | None]:
+  """Share of the runs that reach each threshold, mean over problems: the score distribution of Agarwal et al.
+
+  Args:
+    scores: for each problem, `[seeds]`, on one scale; may hold infinities, not NaN.
+    thresholds: `[K]`.
+    confidence: level of the interval.
+
+  Returns:
+    The shares `[K]` and their stratified bootstrap interval.
+  """
+
+  def share(samples, axis):
+    return np.mean([np.mean(sample, axis=axis) for sample in samples], axis=0)
+
+  reached = [(np.asarray(each)[:, None] >= thresholds).astype(float) for each in scores]
+  return share(reached, 0), stratified_bootstrap_interval(reached, share, confidence)
 
 
 def _plain(bound):

@@ -7,6 +7,7 @@ import pytest
 
 from gippo_jax import envs
 from gippo_jax.envs.physics.cartpole import GRAVITY, Cartpole, CartpolePhysics, observe
+from gippo_jax.envs.physics.cartpole_walls import CartpoleWalls
 from gippo_jax.envs.physics.swing_up import swing_up_reward, wrap_angle
 
 ENV = Cartpole()
@@ -123,3 +124,30 @@ def test_the_gradient_is_that_of_central_differences():
 def test_bad_parameters_are_named(options, message):
   with pytest.raises(ValueError, match=message):
     envs.make("cartpole", **options)
+
+
+def test_elastic_walls_turn_the_cart_round_and_keep_the_energy():
+  """Broken by a wall that pulls, and by one on one side only."""
+  env = CartpoleWalls(num_substeps=64)
+  states, _ = jax.jit(lambda actions: roll(env, physics_of(0.9, np.pi, 2.0, 0.0), actions))(jnp.zeros((240, 1)))
+  energy = np.asarray(jax.vmap(env.energy)(states))
+  depth = np.asarray(jax.vmap(env.depth)(states))
+  assert depth.max() > 5e-3
+  assert depth.min() < -5e-3
+  assert np.max(np.abs(states.position)) < 1.03  # v sqrt(M / k)
+  assert np.max(np.abs(energy - energy[0])) < 0.02 * (energy[0] + GRAVITY * 0.1)
+
+
+def test_free_of_walls_it_is_the_cart_pole():
+  env, physics = CartpoleWalls(wall=2.0), physics_of(0.3, 2.0, 0.4, -1.0)
+  free, contact = Cartpole().accelerations(physics, jnp.ones(())), env.accelerations(physics, jnp.ones(()))
+  np.testing.assert_array_equal(free, contact)
+  position = jax.jit(jax.vmap(lambda key: env.reset(key).physics.position))(jax.random.split(jax.random.key(0), 2000))
+  assert 0.98 < np.max(np.abs(position)) <= 1.0
+
+
+def test_a_wall_that_the_integration_does_not_bear_is_refused():
+  with pytest.raises(ValueError, match=r"env.stiffness: 1000000.0 is not allowed; .* <= 230400"):
+    envs.make("cartpole_walls", stiffness=1e6)
+  with pytest.raises(ValueError, match=r"env.wall: 0 is not allowed"):
+    envs.make("cartpole_walls", wall=0)

@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -72,3 +73,15 @@ def test_a_file_in_the_way_is_told(tmp_path):
   with pytest.raises(UserError, match="cannot be written"), locked(tmp_path / "file"):
     pytest.fail("entered")
   assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_who_has_patience_enters_when_the_other_leaves(tmp_path):
+  """Broken by giving up at once, and by keeping the descriptor that waits."""
+  holder = locked(tmp_path)
+  holder.__enter__()
+  leaving = threading.Timer(0.2, holder.__exit__, (None, None, None))
+  leaving.start()
+  with locked(tmp_path, patience=30.0):
+    assert not leaving.is_alive()
+  with locked(tmp_path), pytest.raises(UserError, match="is being written by"), locked(tmp_path, patience=0.1):
+    pytest.fail("entered")

@@ -12,6 +12,7 @@ from gippo_jax.runs.statistics import (
   bootstrap_interval,
   interquartile_mean,
   mean_probability_of_improvement,
+  performance_profile,
   probability_of_improvement,
   stratified_bootstrap_interval,
 )
@@ -84,3 +85,13 @@ def test_probability_of_improvement_over_problems():
 def test_intervals_overlap_when_they_share_a_point():
   assert Interval(0.0, 1.0).overlaps(Interval(1.0, 2.0))
   assert not Interval(0.0, 1.0).overlaps(Interval(1.5, 2.0))
+
+
+def test_a_performance_profile_counts_runs_and_averages_problems():
+  thresholds = np.array([-np.inf, 0.0, 1.0, 2.0])
+  share, interval = performance_profile([np.array([0.0, 1.0, -np.inf]), np.array([2.0, 2.0])], thresholds)
+  np.testing.assert_allclose(share, [1.0, (2 / 3 + 1) / 2, (1 / 3 + 1) / 2, 1 / 2])
+  assert np.all(interval.low <= share)
+  assert np.all(share <= interval.high)
+  assert (interval.low[0], interval.high[0], interval.low[3], interval.high[3]) == (1.0, 1.0, 0.5, 0.5)
+  assert performance_profile([np.array([1.0])], thresholds)[1] is None
