@@ -99,8 +99,8 @@ def main(arguments: Sequence[str]) -> int:
   names = _names(arguments[1:])
   options = Options(_REPEATS.value, _PYTHON.value)
   committed = _read(pathlib.Path(_CHECK.value), "--check") if _CHECK.value else {}
-  names = _possible(names, options, leave_out="all" in arguments[1:])
   configure_jax(64, compilation_cache=False)  # compilation is timed, too
+  names = _possible(names, options, leave_out="all" in arguments[1:])
   watch = Watch()
   found = {}
   for name in names:

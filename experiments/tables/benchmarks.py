@@ -104,7 +104,7 @@ def _presets() -> dict[str, Preset]:
 
 FAMILY = Family(
   BENCHMARKS,
-  ("lr", "shac", "ppo", "pe", "gippo", "gippo_safe"),
+  ("lr", "shac", "rpo", "sapo", "ppo", "pe", "gippo", "gippo_safe"),
   _config,
   _presets(),
   minimises=False,
