@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from gippo_jax.cli.console import console
 from gippo_jax.errors import UserError
 from gippo_jax.experiments.measurements.chaos import landscape, measure_cartpole, measure_two_units
-from gippo_jax.experiments.tables.documents import markdown_table, replace_block, save_figure
+from gippo_jax.experiments.tables.documents import docs_folder, markdown_table, replace_block, save_figure
 from gippo_jax.experiments.tables.figure_curves import STYLES
 from gippo_jax.plain import Plain
 from gippo_jax.runs.files import write_json
@@ -28,6 +28,8 @@ _NOISE_SCALES = (1.0, 0.1)
 _POLICY = 2
 _POLICIES = range(6)
 _HORIZON_OF_POLICIES = 10
+
+_DOCUMENT = "methods_total_propagation.md"
 
 _OUT = flags.DEFINE_string("out", "runs/chaos", "Folder for chaos.json, the table and the picture.")
 _DOCS = flags.DEFINE_string("docs", None, "Documentation folder whose table and picture are renewed.")
@@ -42,6 +44,7 @@ def main(arguments: Sequence[str]) -> int:
   horizons = _horizons()
   if _PARTICLES.value is not None and _PARTICLES.value < 2:
     raise UserError(f"--particles: {_PARTICLES.value} is not allowed; allowed: at least 2, for a variance")
+  docs = docs_folder(_DOCS.value, _DOCUMENT, "chaos")
   jax.config.update("jax_enable_x64", True)
   begin = time.perf_counter()
   units_key, cartpole_key, landscape_key = jax.random.split(jax.random.key(0), 3)
@@ -61,11 +64,10 @@ def main(arguments: Sequence[str]) -> int:
   write_json(out / "chaos.json", found)
   text = table(found)
   save_figure(draw(found), out, "chaos")
-  if _DOCS.value:
-    docs = pathlib.Path(_DOCS.value)
+  if docs:
     save_figure(draw(found), docs / "images", "chaos")
     write_json(docs / "chaos.json", found)
-    replace_block(docs / "methods_total_propagation.md", "chaos", text)
+    replace_block(docs / _DOCUMENT, "chaos", text)
   print(text)
   print(f"Files in {out}: chaos.json, chaos.png, chaos.svg; {found['seconds']:.0f} s")
   return 0

@@ -20,7 +20,7 @@ from gippo_jax.errors import UserError
 from gippo_jax.experiments.measurements import variance_models as models
 from gippo_jax.experiments.measurements.variance_fitting import ESTIMATORS, ascend
 from gippo_jax.experiments.measurements.variance_theory import Integrand, Quadratic, Variances, measure, taylor, theory
-from gippo_jax.experiments.tables.documents import markdown_table, replace_block, save_figure
+from gippo_jax.experiments.tables.documents import docs_folder, markdown_table, replace_block, save_figure
 from gippo_jax.experiments.tables.figure_curves import STYLES
 from gippo_jax.plain import Plain
 from gippo_jax.runs.files import write_json
@@ -28,6 +28,8 @@ from gippo_jax.runs.files import write_json
 _DIMENSIONS = (1, 4, 16, 64, 256)
 _LABELS = {"pathwise": "reparameterised", "score": "score function", "controlled": "score, control variate"}
 _STYLES = {"pathwise": STYLES["rp"], "score": STYLES["lr"], "controlled": STYLES["lrp"]}
+
+_DOCUMENT = "methods_variance.md"
 
 _OUT = flags.DEFINE_string("out", "runs/variance", "Folder for variance.json and the picture.")
 _DOCS = flags.DEFINE_string("docs", None, "Documentation folder whose table and picture are renewed.")
@@ -38,6 +40,7 @@ def main(arguments: Sequence[str]) -> int:
   """Measures, writes and draws."""
   if len(arguments) > 1:
     raise UserError(f"python -m experiments.variance: {arguments[1]!r} is not allowed; allowed: flags, see --help")
+  docs = docs_folder(_DOCS.value, _DOCUMENT, "variance")
   jax.config.update("jax_enable_x64", True)
   begin = time.perf_counter()
   rows, traces = measure_all(jax.random.key(0), _DRAWS.value)
@@ -54,11 +57,10 @@ def main(arguments: Sequence[str]) -> int:
   write_json(out / "variance.json", found)
   figure, text = draw(found), table(found)
   save_figure(figure, out, "variance")
-  if _DOCS.value:
-    docs = pathlib.Path(_DOCS.value)
+  if docs:
     save_figure(figure, docs / "images", "variance")
     write_json(docs / "variance.json", found)
-    replace_block(docs / "methods_variance.md", "variance", text)
+    replace_block(docs / _DOCUMENT, "variance", text)
   print(text)
   print(f"Files in {out}: variance.json, variance.png, variance.svg; {found['seconds']:.0f} s")
   return 0

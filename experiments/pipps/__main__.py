@@ -15,7 +15,7 @@ from gippo_jax.experiments.pipps.imagination import ESTIMATORS
 from gippo_jax.experiments.pipps.learning import Settings
 from gippo_jax.experiments.pipps.records import learned
 from gippo_jax.experiments.pipps.report import best_of, show, write_documents, write_report
-from gippo_jax.experiments.tables.documents import has_block
+from gippo_jax.experiments.tables.documents import docs_folder
 from gippo_jax.runs.lock import locked
 
 _DEFAULT = Settings()
@@ -37,9 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     raise UserError(f"python -m experiments.pipps: {arguments[1]!r} is not allowed; allowed: flags, see --help")
   estimators = chosen(_ESTIMATORS.value, list(ESTIMATORS), "estimators")
   _require_sizes(_PARTICLES.value, _HORIZON.value)
-  docs = pathlib.Path(_DOCS.value) if _DOCS.value else None
-  if docs and not ((docs / _DOCUMENT).is_file() and has_block(docs / _DOCUMENT, "pipps")):
-    raise UserError(f"--docs: {docs / _DOCUMENT} with a block 'pipps' is missing; allowed: the project's docs folder")
+  docs = docs_folder(_DOCS.value, _DOCUMENT, "pipps")
   jax.config.update("jax_enable_x64", True)
   out = pathlib.Path(_OUT.value)
   with locked(out, "--out"):

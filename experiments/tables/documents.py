@@ -15,6 +15,25 @@ def has_block(path: pathlib.Path, name: str) -> bool:
   return f"<!-- begin {name} -->" in path.read_text()
 
 
+def docs_folder(flag: str | None, document: str, block: str) -> pathlib.Path | None:
+  """The folder that `--docs` names, if any; asked before anything is measured.
+
+  Args:
+    flag: value of `--docs`.
+    document: of the folder, that is to be renewed.
+    block: of the document.
+
+  Raises:
+    UserError: when the folder has no such document, or that no such block.
+  """
+  if not flag:
+    return None
+  path = pathlib.Path(flag) / document
+  if not (path.is_file() and has_block(path, block)):
+    raise UserError(f"--docs: {path} with a block {block!r} is missing; allowed: the project's docs folder")
+  return path.parent
+
+
 def replace_block(path: pathlib.Path, name: str, text: str) -> None:
   """Replaces what stands between `<!-- begin NAME -->` and `<!-- end NAME -->`.
 

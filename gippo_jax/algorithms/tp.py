@@ -20,6 +20,7 @@ from gippo_jax.errors import UserError
 from gippo_jax.fields import Real
 from gippo_jax.learning import gaussian
 from gippo_jax.learning.advantages import generalized_advantages, segment_discounts
+from gippo_jax.learning.agents import gradient_variance
 from gippo_jax.learning.float_leaves import float_leaves
 from gippo_jax.learning.output_gradients import likelihood_ratio
 from gippo_jax.learning.policies import policy_of
@@ -72,6 +73,9 @@ def sweep_window(
   def outputs(actor, obs):
     return setup.networks.policy(actor, acting.normalize(obs))
 
+  def variance(actor, obs):
+    return gradient_variance(setup.networks, actor, acting.normalize(obs))
+
   floats, join = float_leaves(jax.tree.map(lambda leaf: leaf[0], states))
 
   def observe(message, by_obs):
@@ -81,7 +85,7 @@ def sweep_window(
 
   start = [jnp.zeros_like(leaf) for leaf in floats]
   steps = make_steps(setup, window, states, gae_lambda)
-  return sweep(state.actor, outputs, _dynamics(setup, state), observe, start, steps, mixer)
+  return sweep(state.actor, outputs, _dynamics(setup, state), observe, start, steps, mixer, variance)
 
 
 def make_steps(setup: Setup, window: Window, states: EpisodeState, gae_lambda: Real) -> Steps:

@@ -16,6 +16,7 @@ from gippo_jax.envs.base import PyTree
 from gippo_jax.errors import UserCodeError, UserError
 from gippo_jax.importing import BrokenModuleError, NotThereError, import_object
 from gippo_jax.learning import networks
+from gippo_jax.learning.sample_gradients import GradientVariance, by_samples
 
 
 @runtime_checkable
@@ -23,8 +24,9 @@ class Networks(Protocol):
   """Actor and critic, their parameters held outside; hashable, for it is part of the compiled program's key.
 
   It may also have `in_order(actor) -> list of arrays`, the actor's parameters in an order of its own: LR+RP measures
-  variances on the first of them; and `values(critic, obs)`, the values `[K, ...]` of several critics, each of which
-  regresses onto the targets (`ensemble.Ensemble`).
+  variances on the first of them; `values(critic, obs)`, the values `[K, ...]` of several critics, each of which
+  regresses onto the targets (`ensemble.Ensemble`); and `gradient_variance(actor, obs)`, a quicker
+  `sample_gradients.by_samples`.
   """
 
   def init(self, key: jax.Array, config: ActorConfig) -> tuple[PyTree, PyTree]:
@@ -99,3 +101,9 @@ def values_of(agent: Networks, critic: PyTree, obs: jax.Array) -> jax.Array:
   """Value of every critic, `[..., O] -> [K, ...]`, K = 1 where there is one."""
   values = getattr(agent, "values", None)
   return agent.value(critic, obs)[None] if values is None else values(critic, obs)
+
+
+def gradient_variance(agent: Networks, actor: PyTree, obs: jax.Array) -> GradientVariance:
+  """Of the samples' gradients by the actor, at normalised observations `[S, O]`."""
+  own = getattr(agent, "gradient_variance", None)
+  return by_samples(agent.policy, actor, obs) if own is None else own(actor, obs)

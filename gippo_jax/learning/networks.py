@@ -14,6 +14,7 @@ from flax import linen as nn
 
 from gippo_jax.config import ActorConfig, CriticConfig
 from gippo_jax.envs.base import PyTree
+from gippo_jax.learning.sample_gradients import DENSE, OFFSET, SCALED, GradientVariance, by_layers, is_watched, watch
 
 _LAYER_NORM_EPSILON = 1e-5
 _FOLDED_SAMPLES = 256
@@ -135,7 +136,7 @@ class Hidden(NamedTuple):
   layer_norm: bool = True
 
 
-def _body(x: jax.Array, hidden: Hidden, dense: Callable[..., _Dense]) -> tuple[jax.Array, Callable]:
+def _body(module: nn.Module, x: jax.Array, hidden: Hidden, dense: Callable[..., _Dense]) -> tuple[jax.Array, Callable]:
   """Hidden layers; with many samples the scale and bias of a LayerNorm are left to the layer that follows.
 
   `(x * scale + bias) @ kernel` is then computed as `x @ (scale * kernel) + bias @ kernel`: the product is the same, and
@@ -143,6 +144,7 @@ def _body(x: jax.Array, hidden: Hidden, dense: Callable[..., _Dense]) -> tuple[j
   for the folded parameters cost more than they save.
 
   Args:
+    module: whose layers they are.
     x: observations, `[..., O]`.
     hidden: the layers.
     dense: makes a dense layer's parameters from its width, fan-in and name.
@@ -154,11 +156,12 @@ def _body(x: jax.Array, hidden: Hidden, dense: Callable[..., _Dense]) -> tuple[j
   def plain(kernel, bias):
     return kernel, bias
 
-  folds = math.prod(x.shape[:-1]) >= _FOLDED_SAMPLES
+  folds = math.prod(x.shape[:-1]) >= _FOLDED_SAMPLES and not is_watched(module)
   fold: Callable = plain
   for index, width in enumerate(hidden.units):
     kernel, bias = fold(*dense(width, x.shape[-1], f"dense_{index}")(x.shape[-1]))
-    x = ACTIVATIONS[hidden.activation](_affine(x, kernel, bias))
+    y = watch(module, DENSE, f"dense_{index}_output", x, _affine(x, kernel, bias))
+    x = ACTIVATIONS[hidden.activation](y)
     if not hidden.layer_norm:
       continue
     x = _standardize(x)
@@ -166,7 +169,7 @@ def _body(x: jax.Array, hidden: Hidden, dense: Callable[..., _Dense]) -> tuple[j
     if folds:
       fold = functools.partial(_folded, scale, shift)
     else:
-      x = x * _as_row(scale, x) + _as_row(shift, x)
+      x = watch(module, SCALED, f"norm_{index}_output", x, x * _as_row(scale, x) + _as_row(shift, x))
 
   return x, fold
 
@@ -201,16 +204,17 @@ class Actor(nn.Module):
       init = _uniform_fan_in(fan_in)
       return _Dense(units, kernel_init=init, bias_init=init, name=name)
 
-    x, fold = _body(obs, self.hidden, dense)
+    x, fold = _body(self, obs, self.hidden, dense)
     mean_head = dense(self.action_size, x.shape[-1], "mean")(x.shape[-1])
     if self.fixed_std:
-      mean = _affine(x, *fold(*mean_head))
+      mean = watch(self, DENSE, "heads_output", x, _affine(x, *fold(*mean_head)))
       log_std = self.param("log_std", lambda key: jnp.full((self.action_size,), initial_log_std, _float_dtype()))
-      return mean, jnp.broadcast_to(log_std, mean.shape)
+      return mean, watch(self, OFFSET, "log_std_output", log_std, jnp.broadcast_to(log_std, mean.shape))
     log_std_head = dense(self.action_size, x.shape[-1], "log_std")(x.shape[-1])
     # Both heads are one product.
     heads = [jnp.concatenate(pair, axis=-1) for pair in zip(mean_head, log_std_head, strict=True)]
-    mean, log_std = jnp.split(_affine(x, *fold(*heads)), 2, axis=-1)
+    outputs = watch(self, DENSE, "heads_output", x, _affine(x, *fold(*heads)))
+    mean, log_std = jnp.split(outputs, 2, axis=-1)
     return mean, log_std
 
 
@@ -231,7 +235,7 @@ class Critic(nn.Module):
       del fan_in
       return _Dense(units, nn.initializers.orthogonal(), nn.initializers.zeros, name=name)
 
-    x, fold = _body(obs, self.hidden, dense)
+    x, fold = _body(self, obs, self.hidden, dense)
     return jnp.squeeze(_affine(x, *fold(*dense(1, x.shape[-1], "value")(x.shape[-1]))), axis=-1)
 
 
@@ -258,6 +262,10 @@ class MultilayerPerceptrons(NamedTuple):
   def value(self, critic: PyTree, obs: jax.Array) -> jax.Array:
     """Critic's raw output (in units of the value statistics) at normalised observations."""
     return self.critic.apply({"params": critic}, obs)  # type: ignore[return-value]
+
+  def gradient_variance(self, actor: PyTree, obs: jax.Array) -> GradientVariance:
+    """Of the samples' gradients by the actor, at normalised observations `[S, O]`."""
+    return by_layers(self.actor, actor, obs)
 
   def in_order(self, actor: PyTree) -> list[jax.Array]:
     """The actor's parameters in the order the authors' code has them.

@@ -9,19 +9,23 @@ its place from there on.
 Messages are by `y = (mean / std, log std)`, as in `learning.output_gradients`.
 """
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
-from jax.flatten_util import ravel_pytree
 
 from gippo_jax.envs.base import PyTree
-from gippo_jax.learning.mixers import second_share, total_variance
+from gippo_jax.learning.mixers import second_share
 from gippo_jax.learning.output_gradients import reparameterized
+from gippo_jax.learning.sample_gradients import ByOutputs, GradientVariance, by_samples
 
 # Maps parameters and observations, a pytree of `[..., O]`, to mean and log standard deviation, `[..., A]`.
 Outputs = Callable[[PyTree, PyTree], tuple[jax.Array, jax.Array]]
+# Maps messages `[N, 2 A]`, and which of them count, `[N]`, to the variance over the particles of what they say of the
+# policy's parameters through one step's policy, summed over the parameters.
+Variance = Callable[[jax.Array, jax.Array], jax.Array]
 
 
 class Steps(NamedTuple):
@@ -62,15 +66,13 @@ class Dynamics(Protocol):
 class Mixer(Protocol):
   """How much the likelihood ratio counts at a step."""
 
-  def __call__(
-    self, pathwise: jax.Array, other: jax.Array, usable: jax.Array, by_parameters: Callable[[jax.Array], jax.Array]
-  ) -> jax.Array:
+  def __call__(self, pathwise: jax.Array, other: jax.Array, usable: jax.Array, variance: Variance) -> jax.Array:
     """Weight of the second message in [0, 1].
 
     Args:
       pathwise, other: the two messages, `[N, 2 A]`, scaled as the objective scales the step.
       usable: where the first is finite, `[N]`.
-      by_parameters: maps messages `[N, 2 A]` to what each particle says of the policy's parameters, `[N, P]`.
+      variance: of what messages say of the policy's parameters.
 
     Returns:
       Of a shape that broadcasts with `[N, 2 A]`.
@@ -92,23 +94,24 @@ class Swept(NamedTuple):
   dropped: jax.Array
 
 
-def by_parameter_variance(
-  pathwise: jax.Array, other: jax.Array, usable: jax.Array, by_parameters: Callable[[jax.Array], jax.Array]
-) -> jax.Array:
+def by_parameter_variance(pathwise: jax.Array, other: jax.Array, usable: jax.Array, variance: Variance) -> jax.Array:
   """The paper's mixer: one weight per step, `V_rp / (V_rp + V_lr)`.
 
   The variances are over the particles, of the gradient by the parameters through this step's policy alone, and summed
   over all parameters. The arguments are those of `Mixer`.
   """
+  # In the unit of the longest message: of one that has exploded the square may be no finite number.
+  longest = jnp.maximum(jnp.max(jnp.abs(pathwise)), jnp.max(jnp.abs(other)))
+  unit = jnp.where(longest > 0.0, longest, 1.0)
   everyone = jnp.ones_like(usable)
-  return second_share(total_variance(by_parameters(pathwise), usable), total_variance(by_parameters(other), everyone))
+  return second_share(variance(pathwise / unit, usable), variance(other / unit, everyone))
 
 
 def constant(weight: float) -> Mixer:
   """The same weight at every step: 0 is backpropagation through time, 1 the likelihood ratio."""
 
-  def mix(pathwise, other, usable, by_parameters):
-    del other, usable, by_parameters
+  def mix(pathwise, other, usable, variance):
+    del other, usable, variance
     return jnp.full((), weight, pathwise.dtype)
 
   return mix
@@ -122,6 +125,7 @@ def sweep(
   message: PyTree,
   steps: Steps,
   mixer: Mixer = by_parameter_variance,
+  gradient_variance: Callable[[PyTree, PyTree], GradientVariance] | None = None,
 ) -> Swept:
   """Goes back over the steps.
 
@@ -136,55 +140,45 @@ def sweep(
     message: derivative of the return behind the last step, `[N, ...]`.
     steps: time-major.
     mixer: of the two messages.
+    gradient_variance: of the policy, of its parameters and what it saw; where none is given, every particle's gradient
+      is made.
   """
 
-  def back(carry, step):
-    message, gradient = carry
+  variance_at = gradient_variance or functools.partial(by_samples, outputs)
+
+  def back(message, step):
     message, action_gradient = dynamics(message, step.dynamics)
     usable = _finite(message) & _finite(action_gradient)
     message = jax.tree.map(lambda leaf: _keep(usable, leaf), message)
-    log_std = outputs(parameters, step.obs)[1]
+    (_, log_std), pull_back = jax.vjp(lambda obs: outputs(parameters, obs), step.obs)
     pathwise = reparameterized(_keep(usable, action_gradient)[None], log_std[None], step.noise[None])[0]
 
+    variance_of = variance_at(parameters, step.obs)
     scale = step.scale[:, None]
     weight = mixer(
       scale * pathwise,
       scale * step.likelihood_ratio,
       usable,
-      lambda messages: _by_particle(outputs, parameters, step.obs, log_std, messages),
+      lambda messages, used: variance_of(_by_outputs(messages, log_std), used),
     )
     weight = jnp.where(usable[:, None], weight, 1.0)
     mixed = weight * step.likelihood_ratio + (1.0 - weight) * pathwise
-
-    _, pull_back = jax.vjp(lambda parameters, obs: _scaled(outputs, parameters, obs, log_std), parameters, step.obs)
-    of_step, _ = pull_back(scale * mixed)
-    _, by_obs = pull_back(mixed)
-    gradient = jax.tree.map(jnp.add, gradient, of_step)
+    (by_obs,) = pull_back(tuple(_by_outputs(mixed, log_std)))
     dropped = 1.0 - jnp.mean(usable.astype(mixed.dtype))
-    return (observe(message, by_obs), gradient), (jnp.mean(weight), dropped)
+    return observe(message, by_obs), (scale * mixed, jnp.mean(weight), dropped)
 
-  zeros = jax.tree.map(jnp.zeros_like, parameters)
-  (_, gradient), (weight, dropped) = jax.lax.scan(back, (message, zeros), steps, reverse=True)
+  _, (mixed, weight, dropped) = jax.lax.scan(back, message, steps, reverse=True)
+  # The parameters of all steps at once.
+  (_, log_std), pull_back = jax.vjp(lambda parameters: outputs(parameters, steps.obs), parameters)
+  (gradient,) = pull_back(tuple(_by_outputs(mixed, log_std)))
   num_particles = steps.scale.shape[1]
   return Swept(jax.tree.map(lambda leaf: leaf / num_particles, gradient), weight, dropped)
 
 
-def _scaled(outputs: Outputs, parameters: PyTree, obs: PyTree, log_std: jax.Array) -> jax.Array:
-  """`y = (mean / std, log std)`, the standard deviation that divides held fixed; `[..., 2 A]`."""
-  mean, own_log_std = outputs(parameters, obs)
-  return jnp.concatenate([mean * jnp.exp(-jax.lax.stop_gradient(log_std)), own_log_std], axis=-1)
-
-
-def _by_particle(
-  outputs: Outputs, parameters: PyTree, obs: PyTree, log_std: jax.Array, messages: jax.Array
-) -> jax.Array:
-  """What each particle's message says of the parameters; `[N, P]`."""
-
-  def of_one(obs, log_std, message):
-    _, pull_back = jax.vjp(lambda parameters: _scaled(outputs, parameters, obs, log_std), parameters)
-    return ravel_pytree(pull_back(message)[0])[0]
-
-  return jax.vmap(of_one)(obs, log_std, messages)
+def _by_outputs(messages: jax.Array, log_std: jax.Array) -> ByOutputs:
+  """From derivatives by `y = (mean / std, log std)`, `[..., 2 A]`, to those by the outputs, `[..., A]`."""
+  by_mean, by_log_std = jnp.split(messages, 2, axis=-1)
+  return ByOutputs(by_mean * jnp.exp(-log_std), by_log_std)
 
 
 def _finite(tree: PyTree) -> jax.Array:

@@ -15,7 +15,7 @@ from gippo_jax.config import traced
 from gippo_jax.envs.linear_quadratic import LinearQuadratic
 from gippo_jax.errors import UserError
 from gippo_jax.learning import gaussian
-from gippo_jax.learning.mixers import second_share
+from gippo_jax.learning.mixers import second_share, total_variance
 from gippo_jax.learning.output_gradients import likelihood_ratio
 from gippo_jax.learning.rollout import collect_with_states
 from gippo_jax.learning.setup import make_setup
@@ -217,6 +217,28 @@ def test_the_share_of_the_second_needs_no_unit():
     np.testing.assert_allclose(second_share(jnp.asarray(3.0 * unit), jnp.asarray(unit)), 0.75)
   assert second_share(jnp.zeros(()), jnp.zeros(())) == 0.5
   assert second_share(jnp.asarray(jnp.inf), jnp.ones(())) == 0.5
+
+
+def test_of_two_independent_estimates_the_mixture_has_the_inverse_of_the_inverses_sum():
+  """`1 / (1 / v_rp + 1 / v_lr)`, and no other weight has less."""
+  pathwise, other = 3.0, 0.5
+
+  def left(weight):
+    return (1.0 - weight) ** 2 * pathwise + weight**2 * other
+
+  best = float(second_share(jnp.asarray(pathwise), jnp.asarray(other)))
+  np.testing.assert_allclose(left(best), 1.0 / (1.0 / pathwise + 1.0 / other))
+  assert left(best) < min(left(best - 0.01), left(best + 0.01))
+  drawn = np.random.default_rng(0).normal(size=(2, 100_000)) * np.sqrt([[pathwise], [other]])
+  np.testing.assert_allclose(np.var((1.0 - best) * drawn[0] + best * drawn[1]), left(best), rtol=0.03)
+
+
+def test_a_message_whose_square_is_no_number_leaves_the_likelihood_ratio_alone():
+  other = jnp.asarray([[1.0], [-2.0], [0.5]])
+  usable = jnp.ones(3, bool)
+  assert by_parameter_variance(1e200 * other, other, usable, total_variance) == 1.0
+  assert by_parameter_variance(other, 1e200 * other, usable, total_variance) == 0.0
+  assert by_parameter_variance(0.0 * other, 0.0 * other, usable, total_variance) == 0.5
 
 
 def test_one_environment_alone_has_no_variance():

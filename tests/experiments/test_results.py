@@ -6,7 +6,7 @@ import pytest
 
 from gippo_jax.errors import UserError
 from gippo_jax.experiments.tables import text as table_text
-from gippo_jax.experiments.tables.documents import replace_block
+from gippo_jax.experiments.tables.documents import docs_folder, replace_block
 from gippo_jax.experiments.tables.problems import FAMILIES
 from gippo_jax.experiments.tables.results import cell_of, compare_with_paper, improvements, standings, winner_of
 
@@ -126,3 +126,12 @@ def test_a_block_of_a_document_is_replaced(tmp_path):
   assert document.read_text() == "before\n<!-- begin table -->\nnew\n<!-- end table -->\nafter\n"
   with pytest.raises(UserError, match="no block"):
     replace_block(document, "nosuch", "new\n")
+
+
+def test_a_folder_of_documents_is_asked_before_anything_is_measured(tmp_path):
+  (tmp_path / "page.md").write_text("<!-- begin table -->\n<!-- end table -->\n")
+  assert docs_folder(None, "page.md", "table") is None
+  assert docs_folder(str(tmp_path), "page.md", "table") == tmp_path
+  for document, block in (("other.md", "table"), ("page.md", "nosuch")):
+    with pytest.raises(UserError, match=rf"--docs: .*{document} with a block '{block}' is missing; allowed: the proj"):
+      docs_folder(str(tmp_path), document, block)

@@ -42,10 +42,13 @@ def test_the_closed_forms_hold_over_a_million_draws():
     ("mean", noise / std, expectation + scaled),
     ("std", (noise**2 - 1.0) / std, expectation + 2.0 * scaled),
   ):
-    left = np.var(getattr(score, part) - constant * plain, axis=1)
-    left = left / np.asarray(getattr(expected.controlled, part))
-    error = left.std(axis=0) / np.sqrt(len(left))
-    assert np.all(np.abs(left.mean(axis=0) - 1.0) < 4.5 * error)
+    samples = getattr(score, part)
+    left = np.var(samples - constant * plain, axis=1) / np.asarray(getattr(expected.controlled, part))
+    empirical = np.mean(plain * samples, axis=1) / np.mean(plain**2, axis=1) / constant
+    for ratio in (left, empirical):
+      error = ratio.std(axis=0) / np.sqrt(len(ratio))
+      assert np.all(np.abs(ratio.mean(axis=0) - 1.0) < 4.5 * error)
+    assert np.all(np.abs(empirical.mean(axis=0) - 1.0) < 0.05)
 
 
 def test_a_measurement_is_the_variance_of_its_draws():
