@@ -20,6 +20,7 @@ from gippo_jax.experiments.tables.documents import docs_folder, markdown_table, 
 from gippo_jax.experiments.tables.figure_curves import STYLES
 from gippo_jax.plain import Plain
 from gippo_jax.runs.files import write_json
+from gippo_jax.runs.lock import locked
 
 _BETAS = (1.8, 2.0, 2.2, 2.4, 2.6, 2.8)
 _HORIZONS = (5, 10, 20, 30)
@@ -46,30 +47,30 @@ def main(arguments: Sequence[str]) -> int:
     raise UserError(f"--particles: {_PARTICLES.value} is not allowed; allowed: at least 2, for a variance")
   docs = docs_folder(_DOCS.value, _DOCUMENT, "chaos")
   jax.config.update("jax_enable_x64", True)
-  begin = time.perf_counter()
-  units_key, cartpole_key, landscape_key = jax.random.split(jax.random.key(0), 3)
-  settings = [(_POLICY, scale, horizon) for scale in _NOISE_SCALES for horizon in horizons]
-  others = [(policy, 1.0, _HORIZON_OF_POLICIES) for policy in _POLICIES if policy != _POLICY]
-  rows = measure_cartpole([*settings, *others], cartpole_key, num_particles=_PARTICLES.value or 300)
-  found: Plain = {
-    "two_units": measure_two_units(_BETAS, units_key, num_particles=_PARTICLES.value or 1000),
-    "cartpole": rows[: len(settings)],
-    "policies": rows[len(settings) :],
-    "landscape": landscape(2.4, 0.01, 201, landscape_key),
-    "versions": {"jax": jax.__version__},
-  }
-  found["seconds"] = time.perf_counter() - begin
   out = pathlib.Path(_OUT.value)
-  out.mkdir(parents=True, exist_ok=True)
-  write_json(out / "chaos.json", found)
-  text = table(found)
-  save_figure(draw(found), out, "chaos")
-  if docs:
-    save_figure(draw(found), docs / "images", "chaos")
-    write_json(docs / "chaos.json", found)
-    replace_block(docs / _DOCUMENT, "chaos", text)
-  print(text)
-  print(f"Files in {out}: chaos.json, chaos.png, chaos.svg; {found['seconds']:.0f} s")
+  with locked(out, "--out"):
+    begin = time.perf_counter()
+    units_key, cartpole_key, landscape_key = jax.random.split(jax.random.key(0), 3)
+    settings = [(_POLICY, scale, horizon) for scale in _NOISE_SCALES for horizon in horizons]
+    others = [(policy, 1.0, _HORIZON_OF_POLICIES) for policy in _POLICIES if policy != _POLICY]
+    rows = measure_cartpole([*settings, *others], cartpole_key, num_particles=_PARTICLES.value or 300)
+    found: Plain = {
+      "two_units": measure_two_units(_BETAS, units_key, num_particles=_PARTICLES.value or 1000),
+      "cartpole": rows[: len(settings)],
+      "policies": rows[len(settings) :],
+      "landscape": landscape(2.4, 0.01, 201, landscape_key),
+      "versions": {"jax": jax.__version__},
+    }
+    found["seconds"] = time.perf_counter() - begin
+    write_json(out / "chaos.json", found)
+    text = table(found)
+    save_figure(draw(found), out, "chaos")
+    if docs:
+      save_figure(draw(found), docs / "images", "chaos")
+      write_json(docs / "chaos.json", found)
+      replace_block(docs / _DOCUMENT, "chaos", text)
+    print(text)
+    print(f"Files in {out}: chaos.json, chaos.png, chaos.svg; {found['seconds']:.0f} s")
   return 0
 
 

@@ -24,6 +24,7 @@ from gippo_jax.experiments.tables.documents import docs_folder, markdown_table, 
 from gippo_jax.experiments.tables.figure_curves import STYLES
 from gippo_jax.plain import Plain
 from gippo_jax.runs.files import write_json
+from gippo_jax.runs.lock import locked
 
 _DIMENSIONS = (1, 4, 16, 64, 256)
 _LABELS = {"pathwise": "reparameterised", "score": "score function", "controlled": "score, control variate"}
@@ -42,27 +43,27 @@ def main(arguments: Sequence[str]) -> int:
     raise UserError(f"python -m experiments.variance: {arguments[1]!r} is not allowed; allowed: flags, see --help")
   docs = docs_folder(_DOCS.value, _DOCUMENT, "variance")
   jax.config.update("jax_enable_x64", True)
-  begin = time.perf_counter()
-  rows, traces = measure_all(jax.random.key(0), _DRAWS.value)
-  found: Plain = {
-    "rows": rows,
-    "dimensions": measure_dimensions(jax.random.key(1), _DRAWS.value),
-    "traces": traces,
-    "draws": _DRAWS.value,
-    "versions": {"jax": jax.__version__},
-  }
-  found["seconds"] = time.perf_counter() - begin
   out = pathlib.Path(_OUT.value)
-  out.mkdir(parents=True, exist_ok=True)
-  write_json(out / "variance.json", found)
-  figure, text = draw(found), table(found)
-  save_figure(figure, out, "variance")
-  if docs:
-    save_figure(figure, docs / "images", "variance")
-    write_json(docs / "variance.json", found)
-    replace_block(docs / _DOCUMENT, "variance", text)
-  print(text)
-  print(f"Files in {out}: variance.json, variance.png, variance.svg; {found['seconds']:.0f} s")
+  with locked(out, "--out"):
+    begin = time.perf_counter()
+    rows, traces = measure_all(jax.random.key(0), _DRAWS.value)
+    found: Plain = {
+      "rows": rows,
+      "dimensions": measure_dimensions(jax.random.key(1), _DRAWS.value),
+      "traces": traces,
+      "draws": _DRAWS.value,
+      "versions": {"jax": jax.__version__},
+    }
+    found["seconds"] = time.perf_counter() - begin
+    write_json(out / "variance.json", found)
+    figure, text = draw(found), table(found)
+    save_figure(figure, out, "variance")
+    if docs:
+      save_figure(figure, docs / "images", "variance")
+      write_json(docs / "variance.json", found)
+      replace_block(docs / _DOCUMENT, "variance", text)
+    print(text)
+    print(f"Files in {out}: variance.json, variance.png, variance.svg; {found['seconds']:.0f} s")
   return 0
 
 
