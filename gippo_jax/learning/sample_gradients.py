@@ -103,7 +103,7 @@ def by_layers(module: nn.Module, parameters: PyTree, obs: jax.Array) -> Gradient
   """
   shapes = jax.eval_shape(module.init, jax.random.key(0), obs)["perturbations"]
 
-  def probed(parameters, probes):
+  def probed(parameters: PyTree, probes: PyTree) -> tuple[PyTree, PyTree]:
     return module.apply({"params": parameters, "perturbations": probes}, obs, mutable=list(_SQUARED_NORM))
 
   probes = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes)
