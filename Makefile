@@ -8,7 +8,7 @@ PEERS_VENV := .venv-peers
 PEERS_INSTALLED := $(PEERS_VENV)/.installed
 
 .PHONY: train test test-slow lint format sweep table1 traffic-table traffic cartpole physics-table safe-alpha benchmark \
-  bench-check benchmarks methods peers reliability rivals clean
+  bench-check benchmarks methods peers reliability rivals site docs-check notebooks package clean
 
 train: $(INSTALLED)
 	$(RUN) -m gippo_jax.main --config=functions:ackley64 --workdir=runs/ackley64
@@ -110,6 +110,32 @@ rivals: $(INSTALLED)
 # Other packages' trainers beside ours: every number of docs/peers.md.
 peers: $(INSTALLED) $(PEERS_INSTALLED)
 	$(RUN) -m experiments.peers --preset=cpu --peers_python=$(PEERS_VENV)/bin/python --out=runs/peers --docs=docs
+
+# The documentation as a site, build/site/index.html; a warning is an error.
+site: $(INSTALLED)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	rm -rf docs/generated
+	$(VENV)/bin/sphinx-build --quiet --fail-on-warning docs build/site
+
+# Links, pictures, files and commands of the documentation; the commands marked to run are run, in about ten minutes.
+docs-check: $(INSTALLED)
+	$(RUN) -m tests.documents --run
+
+# The notebooks, executed, as build/notebooks/*.ipynb and .html.
+notebooks: $(INSTALLED)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[notebooks]"
+	mkdir -p build/notebooks
+	for notebook in notebooks/*.md; do \
+	  name=build/notebooks/$$(basename $$notebook .md); \
+	  $(VENV)/bin/jupytext --quiet --to ipynb --execute --run-path build/notebooks --output $$name.ipynb $$notebook || exit 1; \
+	  $(VENV)/bin/jupyter nbconvert --log-level=WARN --to html $$name.ipynb || exit 1; \
+	done
+
+# Wheel and source distribution in dist/, tried in an empty environment (docs/releasing.md).
+package: $(INSTALLED)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[release]"
+	$(VENV)/bin/check-jsonschema --builtin-schema vendor.citation-file-format CITATION.cff
+	$(RUN) -m tests.packaging build install use
 
 # The long proofs of docs/reliability.md: kills, damaged files, full disks, overlaps, and 200,000 epochs.
 reliability: $(INSTALLED)

@@ -77,7 +77,7 @@ def make(name: str, **parameters: Any) -> Environment:
 
   Args:
     name: one of `known()`; or `SUITE:NAME` of another package, e.g. `brax:ant` (see `envs.adapters`); or the import
-      path of a class or function of one's own, `my_package.my_module:MyEnvironment`.
+      path of a class or function of your own, `my_package.my_module:MyEnvironment`.
     **parameters: the environment's own parameters, e.g. `dimension`.
 
   Returns:
@@ -98,7 +98,7 @@ def make(name: str, **parameters: Any) -> Environment:
   else:
     suites = ", ".join(f"{suite}:NAME" for suite in adapters.SUITES)
     raise ValueError(
-      f"env.name: {name!r} is unknown; known: {', '.join(known())}, {suites}, and the import path of one's own, "
+      f"env.name: {name!r} is unknown; known: {', '.join(known())}, {suites}, and the import path of your own, "
       "my_package.my_module:MyEnvironment"
     )
   fields = {field.name: field for field in dataclasses.fields(constructor)}

@@ -37,7 +37,7 @@ def check(env: Environment) -> None:
   missing = [member for member in _MEMBERS if not hasattr(env, member)]
   if missing:
     raise ValueError(
-      f"env.name: {name} is no environment, it has no {', '.join(missing)}; allowed: {', '.join(_MEMBERS)}"
+      f"env.name: {name} is not an environment: it has no {', '.join(missing)}; allowed: {', '.join(_MEMBERS)}"
     )
   for member in _SIZES:
     size = getattr(env, member)

@@ -1,4 +1,4 @@
-"""Environments of one's own, by import path: `my_package.my_module:MyEnvironment`, a class or a function."""
+"""Environments of your own, by import path: `my_package.my_module:MyEnvironment`, a class or a function."""
 
 import dataclasses
 import inspect

@@ -30,7 +30,7 @@ def main(arguments: Sequence[str]) -> int:
   if len(arguments) != 2 or arguments[1] not in FAMILIES:
     given = " ".join(arguments[1:]) or "nothing"
     raise UserError(
-      f"python -m experiments.figures: {given!r} is no family of problems; allowed: {', '.join(FAMILIES)}"
+      f"python -m experiments.figures: {given!r} is not a family of problems; allowed: {', '.join(FAMILIES)}"
     )
   family_name, family = arguments[1], FAMILIES[arguments[1]]
   out = pathlib.Path(_OUT.value)

@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
     gradients_physics.report(_QUICK.value, _OUT.value, _DOCS.value)
   else:
     raise UserError(
-      f"python -m experiments.gradients: {family or 'nothing'!r} is no family of environments; "
+      f"python -m experiments.gradients: {family or 'nothing'!r} is not a family of environments; "
       "allowed: traffic, physics"
     )
   return 0

@@ -222,7 +222,9 @@ def main(arguments: Sequence[str]) -> int:
   """Trains what is missing, writes and prints the table."""
   if len(arguments) != 2 or arguments[1] not in FAMILIES:
     given = " ".join(arguments[1:]) or "nothing"
-    raise UserError(f"python -m experiments.table: {given!r} is no family of problems; allowed: {', '.join(FAMILIES)}")
+    raise UserError(
+      f"python -m experiments.table: {given!r} is not a family of problems; allowed: {', '.join(FAMILIES)}"
+    )
   family_name = arguments[1]
   family = FAMILIES[family_name]
   (preset_name,) = chosen([_PRESET.value], list(family.presets), "preset")

@@ -43,7 +43,7 @@ _ACTIVATIONS = ("elu", "tanh", "relu", "silu")
 class ActorConfig(struct.PyTreeNode):
   """Policy network."""
 
-  network: str = text("mlp", "mlp, or the import path of a factory of one's own, my_package.nets:make")
+  network: str = text("mlp", "mlp, or the import path of a factory of your own, my_package.nets:make")
   units: tuple[int, ...] = sizes((32, 32), "widths of the hidden layers")
   activation: str = choice("elu", _ACTIVATIONS, "of the hidden layers")
   layer_norm: bool = switch(True, "LayerNorm behind every hidden layer")
@@ -235,7 +235,7 @@ class RunConfig:
   )
   evaluation_episodes: int = integer(128, "episodes of the final evaluation")
   init_from: str = text("", "folder of a run whose networks and statistics this one starts from; set by --init_from")
-  plugins: tuple[str, ...] = texts("modules that bring algorithms of one's own; set by --plugin")
+  plugins: tuple[str, ...] = texts("modules that bring algorithms of your own; set by --plugin")
 
 
 def traced(config: Config) -> Config:

@@ -6,7 +6,7 @@ A group of hyper-parameters is a `flax.struct.PyTreeNode` whose fields are made 
     rate: Real = real(1e-3, "step of the actor", minimum=0)
     num_passes: int = integer(4, "passes over the window", minimum=1)
 
-Fields made by `real` are pytree leaves, traced by `jit`: a sweep stacks them and `vmap`s. All others are part of the
+Fields made by `real` are pytree leaves, traced by `jit`: a sweep stacks them for `vmap`. All others are part of the
 tree's structure, hence of the compile key.
 """
 
@@ -268,4 +268,4 @@ def plain(group: Any) -> Plain:
 
 def unknown_field(path: str, known: Mapping[str, object]) -> UserError:
   """The error for a field that does not exist."""
-  return UserError(f"{path} is no field; known: {', '.join(known)}")
+  return UserError(f"{path} is not a field; known: {', '.join(known)}")

@@ -134,7 +134,7 @@ def allowed_of_name(name: str) -> Allowed | None:
     if depth == len(names) - 1:
       return allowed
     if allowed is not None:
-      raise UserError(f"{path}.{names[depth + 1]} is no field; {path} is {allowed.describe()}")
+      raise UserError(f"{path}.{names[depth + 1]} is not a field; {path} is {allowed.describe()}")
     known = fields_of(entry if isinstance(entry, type) else entry.default_factory)
   raise unknown_field("config.", known)
 

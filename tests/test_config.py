@@ -21,8 +21,8 @@ from tests.configs import ALGORITHMS
 
 REFUSED = {
   "choice": ({"algorithm": "sarsa"}, r"config.algorithm: 'sarsa' is not allowed; allowed: one of lr, rp"),
-  "no field": ({"nosuch": 1}, "config.nosuch is no field"),
-  "no field of a group": ({"ppo": {"nosuch": 1}}, "config.ppo.nosuch is no field; known: learning_rate"),
+  "no field": ({"nosuch": 1}, "config.nosuch is not a field"),
+  "no field of a group": ({"ppo": {"nosuch": 1}}, "config.ppo.nosuch is not a field; known: learning_rate"),
   "foreign group": (
     {"algorithm": "gippo", "rp": {"learning_rate": 0.1}},
     "config.rp: gippo has no such group, it belongs to rp; allowed: config.alpha, config.safe, config.ppo",

@@ -8,8 +8,10 @@ import sys
 
 import pytest
 
+import gippo_jax
 from gippo_jax.cli.configuration_page import page
-from tests.commands import environment_of
+from tests import documents
+from tests.commands import command, environment_of, execute
 
 ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = ROOT / "tests" / "outside" / "my_package"
@@ -42,20 +44,67 @@ def test_the_configuration_page_is_current():
   assert (ROOT / "docs" / "configuration.md").read_text() == page()
 
 
-def test_links_of_the_documentation_lead_somewhere():
-  for document in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
-    for link in re.findall(r"\]\(((?!http)[^)#]+)\)", document.read_text()):
-      assert (document.parent / link).exists(), f"{document.name}: {link}"
+def test_links_files_and_commands_of_the_documentation_lead_somewhere():
+  process = execute(environment_of(), *command("tests.documents"))
+  assert process.returncode == 0, process.stdout + process.stderr
 
 
-def test_commands_of_the_documentation_exist():
-  """Every `python -m gippo_jax COMMAND` and `python -m experiments...` names one."""
-  from gippo_jax.cli.commands import COMMANDS
+@pytest.mark.parametrize(
+  ("text", "wrong"),
+  [
+    ("[there](there.md)", "there.md"),
+    ("# A `b`, c\n[there](#a-b-c) [not there](#a-b)", "#a-b"),
+    ("![picture](images/none.png)", "images/none.png"),
+  ],
+)
+def test_a_link_that_leads_nowhere_is_found(text, wrong, tmp_path):
+  (tmp_path / "page.md").write_text(f"{text} `[code](is_no_link)` [outside](https://example.org)")
+  assert documents.broken_links(tmp_path / "page.md") == [wrong]
 
-  for document in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
-    text = document.read_text()
-    for command in re.findall(r"python -m gippo_jax (\w+)", text):
-      assert command in (*COMMANDS, "COMMAND"), f"{document.name}: {command}"
-    for module in re.findall(r"python -m ((?:experiments|gippo_jax\.)[\w.]+)", text):
-      place = ROOT / module.replace(".", "/")
-      assert place.with_suffix(".py").exists() or (place / "__main__.py").exists(), f"{document.name}: {module}"
+
+@pytest.mark.parametrize(
+  ("text", "wrong"),
+  [
+    ("make nothing", "nothing"),
+    ('pip install "gippo_jax[nothing]"', "nothing"),
+    ("python -m gippo_jax trian --config=any:ppo", "trian"),
+    ("python -m gippo_jax train --config=functions:ackley64 --workdri=runs/a", "workdri"),
+    ("python -m gippo_jax train --config=functions:ackley64 --config.alpha.intial=1", "intial"),
+    ('python -m gippo_jax sweep --config=functions:ackley64 --grid="alpha.initial=-1"', "alpha.initial"),
+    ("python -m experiments.table functions --presets=quick", "presets"),
+    ("python -m experiments.tables", "tables"),
+    ("pyhton -m gippo_jax list", "pyhton"),
+  ],
+)
+def test_a_command_that_does_not_work_is_found(text, wrong, tmp_path):
+  page = tmp_path / "page.md"
+  page.write_text(f"```sh\n{text}\n```\n")
+  assert wrong in (documents.problem(*documents.commands(page)) or "")
+
+
+def test_commands_are_found_in_blocks_and_in_the_text(tmp_path):
+  page = tmp_path / "page.md"
+  page.write_text(
+    "`make test` and `makes` `python -m gippo_jax\ntrain --config=any:ppo`\n<!-- run -->\n```sh\n"
+    "XLA_FLAGS=--a python -m gippo_jax list \\\n  algorithms  # says all\nmake lint && make test\n```\n"
+    "```text\nmake no\n```\n"
+  )
+  found = documents.commands(page)
+  assert [(command.text, command.runs) for command in found] == [
+    ("XLA_FLAGS=--a python -m gippo_jax list algorithms # says all", True),
+    ("make lint", True),
+    ("make test", True),
+    ("make test", False),
+    ("python -m gippo_jax train --config=any:ppo", False),
+  ]
+  assert (found[0].variables, found[0].words[-1]) == ({"XLA_FLAGS": "--a"}, "algorithms")
+
+
+def test_the_python_examples_can_be_read():
+  for document in documents.DOCUMENTS:
+    for number, code in enumerate(re.findall(r"^```python\n(.*?)^```", document.read_text(), re.DOTALL | re.MULTILINE)):
+      compile(code, f"{document.name}, example {number + 1}", "exec")
+
+
+def test_the_citation_names_this_version():
+  assert f"\nversion: {gippo_jax.__version__}\n" in (ROOT / "CITATION.cff").read_text()

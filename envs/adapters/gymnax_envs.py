@@ -111,8 +111,8 @@ def from_gymnax(env: Any, episode_length: int | None = None, **parameters: Any) 
     **parameters: fields of its `EnvParams`, e.g. `g`; of a name also arguments of the environment's constructor.
 
   Raises:
-    ValueError: for an unknown name or parameter, without the package, for an object that is no gymnax environment, or
-      for actions or observations of another form than vectors.
+    ValueError: for an unknown name or parameter, without the package, for an object that is not a gymnax environment,
+      or for actions or observations of another form than vectors.
   """
   if isinstance(env, str):
     return _by_name(env, episode_length, parameters)
@@ -121,7 +121,7 @@ def from_gymnax(env: Any, episode_length: int | None = None, **parameters: Any) 
   ]
   if missing:
     raise ValueError(
-      f"env: {type(env).__name__} is no gymnax environment, it has no {', '.join(missing)}; allowed: one, or its name"
+      f"env: {type(env).__name__} is not a gymnax environment: no {', '.join(missing)}; allowed: one, or its name"
     )
   with standard_promotion():
     params = env.default_params

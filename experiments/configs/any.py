@@ -1,4 +1,4 @@
-"""Defaults for an environment of one's own: `any:gippo`, `any:ppo`, ...; the environment is `--config.env.name`."""
+"""Defaults for an environment of your own: `any:gippo`, `any:ppo`, ...; the environment is `--config.env.name`."""
 
 # A ConfigDict's fields are of any type to a type checker.
 # pyright: reportAttributeAccessIssue=false, reportOptionalMemberAccess=false

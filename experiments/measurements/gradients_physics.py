@@ -202,7 +202,7 @@ def report(quick: bool, out: str | None, docs: str | None) -> None:
   Args:
     quick: the closed-form cart-pole alone.
     out: file for the figures as JSON, pictures beside it; `None` for the documentation's, or one below runs/.
-    docs: documentation folder whose environments.md is renewed, or `None`.
+    docs: documentation folder whose gradient_study.md is renewed, or `None`.
   """
   default = "runs/gradients_physics_quick.json" if quick else "runs/gradients_physics.json"
   path = pathlib.Path(out or (pathlib.Path(docs) / "gradients_physics.json" if docs else default))
@@ -217,7 +217,7 @@ def publish(results: Results, path: pathlib.Path, docs: str | None) -> None:
   Args:
     results: at least one row of each kind.
     path: of their file; pictures go beside it without `docs`.
-    docs: documentation folder whose environments.md is renewed, or `None`.
+    docs: documentation folder whose gradient_study.md is renewed, or `None`.
   """
   draw(results, pathlib.Path(docs) / "images" if docs else path.parent)
   shown = {
@@ -233,7 +233,7 @@ def publish(results: Results, path: pathlib.Path, docs: str | None) -> None:
       table.add_row(*row)
     Console(width=160).print(table)
     if docs:
-      replace_block(pathlib.Path(docs) / "environments.md", name, markdown_table(columns, rows))
+      replace_block(pathlib.Path(docs) / "gradient_study.md", name, markdown_table(columns, rows))
 
 
 def _place(row: Plain) -> tuple[int, int]:

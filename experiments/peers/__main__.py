@@ -35,7 +35,7 @@ _DOCS = flags.DEFINE_string("docs", None, "Documentation folder whose peers.md, 
 def main(arguments: Sequence[str]) -> int:
   """Trains what is missing, writes and prints the tables."""
   if arguments[1:]:
-    raise UserError(f"python -m experiments.peers: {arguments[1]!r} is no flag; allowed: flags, see --help")
+    raise UserError(f"python -m experiments.peers: {arguments[1]!r} is not a flag; allowed: flags, see --help")
   (preset,) = chosen([_PRESET.value], list(PRESETS), "preset")
   problems = chosen(_PROBLEMS.value, list(PROBLEMS), "problems")
   trainers = chosen(_TRAINERS.value, list(TRAINERS), "trainers")

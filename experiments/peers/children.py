@@ -62,7 +62,7 @@ def events(python: str, module: str, request: Request) -> Iterator[Event]:
         try:
           yield event_of(line)
         except ValueError:
-          raise ChildError(f"{module} wrote {line.strip()[:80]!r}, which is no event") from None
+          raise ChildError(f"{module} wrote {line.strip()[:80]!r}, which is not an event") from None
       if process.wait():
         errors.seek(0)
         said = errors.read().strip().splitlines() or ["nothing"]

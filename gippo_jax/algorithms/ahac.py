@@ -35,7 +35,7 @@ class AHACConfig(RateConfig):
   horizon_rate: Real = real(5e-4, "step of the horizon's adaptation in the first epoch", minimum=0)
   final_horizon_rate: Real = real(1e-5, "its step in the last epoch, reached linearly", minimum=0)
   num_critics: int = integer(2, "critics, of whose values the least counts")
-  target_decay: Real = real(0.0, "in the place of critic.target_decay: 0 is no target critic", minimum=0, maximum=1)
+  target_decay: Real = real(0.0, "in the place of critic.target_decay: 0 means no target critic", minimum=0, maximum=1)
   max_critic_passes: int = integer(64, "passes of the critics' regression at most")
   critic_tolerance: Real = real(
     0.2, "it ends when the mean change of five successive passes' losses is less; 0 makes all passes", minimum=0

@@ -35,7 +35,7 @@ class SAPOConfig(RateConfig):
     5e-3, "Adam rate of its logarithm in the first epoch, falling linearly to 0; 0 keeps the weight", minimum=0
   )
   num_critics: int = integer(2, "critics: their mean is the actor's, the least of them the targets'")
-  target_decay: Real = real(0.0, "in the place of critic.target_decay: 0 is no target critic", minimum=0, maximum=1)
+  target_decay: Real = real(0.0, "in the place of critic.target_decay: 0 means no target critic", minimum=0, maximum=1)
 
 
 def sampled_entropy(mean: jax.Array, log_std: jax.Array, noise: jax.Array) -> jax.Array:

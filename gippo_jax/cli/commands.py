@@ -52,7 +52,7 @@ def module_of(command: str) -> ModuleType:
 def _refuse(name: str) -> int:
   close = difflib.get_close_matches(name, COMMANDS, n=1)
   hint = f" (did you mean {close[0]}?)" if close else ""
-  raise UserError(f"{name!r} is no command{hint}; allowed: {', '.join(COMMANDS)}")
+  raise UserError(f"{name!r} is not a command{hint}; allowed: {', '.join(COMMANDS)}")
 
 
 def _versions() -> str:

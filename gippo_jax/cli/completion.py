@@ -98,7 +98,7 @@ def known_fields() -> list[Option]:
 
   options = [
     Option("--config", "What to train: a preset, or a file.", values=[f"{name}:" for name in presets()]),
-    Option("--plugin", "A module that brings an algorithm of one's own."),
+    Option("--plugin", "A module that brings an algorithm of your own."),
   ]
   known: dict[str, object] = {**common_fields(), **fields_of(RunConfig), **registry.groups()}
 

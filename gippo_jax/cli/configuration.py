@@ -1,4 +1,4 @@
-"""From `--config` and `--config.FIELD` to an experiment: presets by name, files of one's own, changes of fields."""
+"""From `--config` and `--config.FIELD` to an experiment: presets by name, files of your own, changes of fields."""
 
 import ast
 import importlib
@@ -141,7 +141,9 @@ def literal(text: str) -> object:
 
 def _run_file(path: pathlib.Path) -> ModuleType:
   if not path.is_file():
-    raise UserError(f"--config: {str(path)!r} is no file; allowed: PATH.py:ARGUMENT, a file with get_config(argument)")
+    raise UserError(
+      f"--config: {str(path)!r} is not a file; allowed: PATH.py:ARGUMENT, a file with get_config(argument)"
+    )
   name = "gippo_jax_config_" + re.sub(r"\W", "_", path.stem)
   spec = importlib.util.spec_from_file_location(name, path)
   assert spec is not None  # the name ends in .py

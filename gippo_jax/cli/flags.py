@@ -11,11 +11,11 @@ from gippo_jax.cli.console import HELP, Main, finish
 from gippo_jax.errors import UserError
 
 _CONFIG_HELP = """\
-  --config: what to train: a preset, functions:ackley64 (`python -m gippo_jax list` shows all), or a file of one's own
+  --config: what to train: a preset, functions:ackley64 (`python -m gippo_jax list` shows all), or a file of your own
     with get_config(argument), PATH.py:ARGUMENT.
   --config.FIELD: changes a field, e.g. --config.ppo.learning_rate=3e-4; docs/configuration.md lists them. The
-    environment's parameters are --config.env.NAME; --config.env.name=my_package.my_module:MyEnvironment is one's own.
-  --plugin: a module that brings an algorithm of one's own; may be given several times."""
+    environment's parameters are --config.env.NAME; --config.env.name=my_package.my_module:MyEnvironment is your own.
+  --plugin: a module that brings an algorithm of your own; may be given several times."""
 
 
 class ConfigFlags(NamedTuple):
@@ -99,7 +99,7 @@ class Flags:
       The words that are no flags.
 
     Raises:
-      UserError: for anything that is no flag of this command, in words.
+      UserError: for anything that is not a flag of this command, in words.
     """
     rest = list(arguments)
     if self.takes_config:
@@ -111,7 +111,7 @@ class Flags:
     except flags.Error as error:
       raise UserError(_in_words(str(error))) from None
     if words and self.words is None:
-      raise UserError(f"{words[0]!r} is no flag of {self.name}; allowed: {self._known()}")
+      raise UserError(f"{words[0]!r} is not a flag of {self.name}; allowed: {self._known()}")
     return words
 
   def parse_known(self, arguments: Sequence[str]) -> list[str]:
@@ -137,7 +137,7 @@ class Flags:
       return f"--{name}: {self.name} takes no configuration; allowed: {self._known()}"
     close = difflib.get_close_matches(name, list(self.values), n=1)
     hint = f" (did you mean --{close[0]}?)" if close else ""
-    return f"--{name} is no flag of {self.name}{hint}; allowed: {self._known()}"
+    return f"--{name} is not a flag of {self.name}{hint}; allowed: {self._known()}"
 
   def _known(self) -> str:
     own = [f"--{name}" for name in sorted(self.values)]

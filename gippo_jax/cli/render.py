@@ -59,7 +59,7 @@ def main(words: Sequence[str]) -> int:
   del words
   out = pathlib.Path(_OUT.value).expanduser()
   if out.suffix not in (".html", ".gif", ".png"):
-    raise UserError(f"--out: {str(out)!r} is no kind of picture; allowed: a name that ends in .html, .gif or .png")
+    raise UserError(f"--out: {str(out)!r} is not a kind of picture; allowed: a name that ends in .html, .gif or .png")
   if _WORKDIR.value is None:
     raise UserError("--workdir is missing; allowed: the folder of a run")
   from gippo_jax.programs.devices import configure_jax

@@ -2,7 +2,7 @@
 
 A factory is a function `make(observation_size, action_size, actor, critic) -> Networks`, `actor` and `critic` being the
 configuration's groups (their sizes and switches; the real numbers may be traced). `actor.network` names it: `mlp` is
-the built-in one, `my_package.nets:make` the import path of one's own.
+the built-in one, `my_package.nets:make` the import path of your own.
 """
 
 from collections.abc import Callable

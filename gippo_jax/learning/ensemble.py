@@ -57,7 +57,7 @@ def make_ensemble(networks: Networks, num_critics: int, pessimistic: bool) -> Ne
 
 
 def with_critics(setup: Setup, num_critics: int, pessimistic: bool, target_decay: Real) -> Setup:
-  """A setup of that many critics, whose target follows them at a rate of its own: 0 is no target critic."""
+  """A setup of that many critics, whose target follows them at a rate of its own: 0 means no target critic."""
   config = setup.config
   return setup._replace(
     networks=make_ensemble(setup.networks, num_critics, pessimistic),

@@ -30,7 +30,7 @@ def inverse_variance_weight(variance: Float[Array, "*shape"], other: Float[Array
     other: of the second, `[...]`.
 
   Returns:
-    The weight in [0, 1], `[...]`; one half where a variance is no finite number.
+    The weight in [0, 1], `[...]`; one half where a variance is not a finite number.
   """
   weight = other / (variance + other + _SMALLEST_VARIANCE)
   return jnp.where(jnp.isfinite(weight), weight, 0.5)
@@ -44,7 +44,7 @@ def second_share(variance: Float[Array, "*shape"], other: Float[Array, "*shape"]
     other: of the second, `[...]`.
 
   Returns:
-    The weight in [0, 1], `[...]`; one half where both are zero, or one is no finite number.
+    The weight in [0, 1], `[...]`; one half where both are zero, or one is not a finite number.
   """
   total = variance + other
   known = jnp.isfinite(total) & (total > 0.0)

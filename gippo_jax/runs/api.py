@@ -109,10 +109,11 @@ def register_algorithm(
   make: Callable[[Setup], Algorithm],
   **attributes: Any,
 ) -> AlgorithmSpec:
-  """Adds an algorithm of one's own.
+  """Adds an algorithm of your own.
 
   Args:
-    name, label, groups, make, **attributes: of `AlgorithmSpec`.
+    name, label, groups, make: as `AlgorithmSpec` has them.
+    **attributes: its other attributes.
 
   Returns:
     What is registered.

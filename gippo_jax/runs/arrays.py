@@ -165,7 +165,7 @@ def read_npz(path: pathlib.Path) -> tuple[dict[str, np.ndarray], Metadata]:
     with np.load(io.BytesIO(content), allow_pickle=False) as archive:
       arrays = {name: archive[name] for name in archive.files}
   except Exception:  # whatever NumPy and its zip reader make of other bytes
-    raise DamagedFile(f"{path} is damaged: it is no archive of arrays; allowed: a file that a run wrote") from None
+    raise DamagedFile(f"{path} is damaged: it is not an archive of arrays; allowed: a file that a run wrote") from None
   entry = arrays.pop(_HEADER_ENTRY, np.zeros(0, np.uint8)).tobytes()
   text = entry[:-4]
   if len(entry) < 4 or struct.unpack("<I", entry[-4:])[0] != zlib.crc32(text):

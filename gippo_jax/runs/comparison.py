@@ -185,7 +185,7 @@ def _of_table(path: pathlib.Path, score: str) -> list[Contender]:
       label = f"{path.parent.name}: {problem} {name}"
       contenders.append(Contender(label, problem, np.asarray(scores, float), len(values) - len(scores), None))
   except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-    raise UserError(f"compare: {path} is no table with {score}: {error}; allowed: table.json of a table") from None
+    raise UserError(f"compare: {path} is not a table with {score}: {error}; allowed: table.json of a table") from None
   return contenders
 
 

@@ -17,8 +17,8 @@ _LOSS = "_loss"
 class DivergenceWatch:
   """Follows the members of a run; one is lost after 20 bad epochs in a row.
 
-  An epoch is bad when a loss (`..._loss`) is no finite number, or when more than a tolerated share was not finite: of
-  its environment steps, of its samples' gradients, or of the steps of an optimiser (`..._skipped_share`,
+  An epoch is bad when a loss (`..._loss`) is not finite, or when more than a tolerated share was not finite: of its
+  environment steps, of its samples' gradients, or of the steps of an optimiser (`..._skipped_share`,
   `..._nonfinite_share`), which would otherwise do nothing in silence.
 
   Args:

@@ -111,7 +111,7 @@ def read_policy(file: pathlib.Path, which: str) -> Policy:
     normalizes = bool(metadata["normalizes"])
   except (KeyError, TypeError, ValueError, AttributeError) as error:
     reason = error if isinstance(error, UserError) else f"its header lacks {error}"
-    raise UserError(f"{file} is no policy of this version: {reason}") from None
+    raise UserError(f"{file} is not a policy of this version: {reason}") from None
   networks = make_networks(*sizes, actor, critic)
   shapes = jax.eval_shape(lambda: networks.init(jax.random.key(0), actor)[0])
   statistics = jax.eval_shape(lambda: init_statistics((sizes.observation,)))

@@ -88,7 +88,7 @@ def load_space(path: str) -> Space:
   """
   file = pathlib.Path(path)
   if not file.is_file():
-    raise UserError(f"--sweep: {path!r} is no file; allowed: PATH.py, a file with get_sweep()")
+    raise UserError(f"--sweep: {path!r} is not a file; allowed: PATH.py, a file with get_sweep()")
   module = ModuleType(file.stem)
   try:
     exec(compile(file.read_text(), str(file), "exec"), module.__dict__)

@@ -32,7 +32,7 @@ class Space:
   def __init__(self, path: pathlib.Path):
     self.path = path
     if not path.is_file():
-      raise UserError(f"--space: '{path}' is no file; allowed: PATH.py, a file with get_space(trial)")
+      raise UserError(f"--space: '{path}' is not a file; allowed: PATH.py, a file with get_space(trial)")
     self.source = path.read_text()
     spec = importlib.util.spec_from_file_location("gippo_jax_space", path)
     if spec is None or spec.loader is None:
@@ -127,7 +127,7 @@ class _CornerSampler(optuna.samplers.BaseSampler):
 
 def _set(values: Plain, name: str, value: Any) -> None:
   if not isinstance(name, str):
-    raise UserError(f"{name!r} is no name of a field")
+    raise UserError(f"{name!r} is not a name of a field")
   group = name.split(".")[0]
   if group == "env" or group in RunConfig.__dataclass_fields__:
     raise UserError(f"config.{name} says what is tuned for and is the same in all trials; allowed: hyper-parameters")

@@ -139,9 +139,9 @@ def test_help_shows_the_flags_without_jax(name):
 @pytest.mark.parametrize(
   ("words", "message"),
   [
-    (["trian"], "'trian' is no command (did you mean train?); allowed: train, evaluate"),
+    (["trian"], "'trian' is not a command (did you mean train?); allowed: train, evaluate"),
     (["render", "--config=functions:dejong1"], "--config: render takes no configuration"),
-    (["train", "--episodes=3"], "--episodes is no flag of train"),
+    (["train", "--episodes=3"], "--episodes is not a flag of train"),
     (["evaluate", "--wrokdir=x"], "did you mean --workdir?"),
     (["evaluate"], "--workdir is missing"),
     (["train", "--config=planets:mars"], "'planets:mars' is neither a preset nor a file; allowed: NAME:ARGUMENT"),

@@ -32,7 +32,7 @@ def distance(place):
 
 @pytest.fixture(scope="module")
 def gradients(tmp_path_factory):
-  """The command, in a folder with an environment of one's own."""
+  """The command, in a folder with an environment of your own."""
   folder = tmp_path_factory.mktemp("own")
   (folder / "wall.py").write_text(ENVIRONMENT)
   environment = environment_of(PYTHONPATH=f"{ROOT}:{folder}")

@@ -53,7 +53,7 @@ def test_a_moving_picture_and_a_frame(run, trained, tmp_path):
     (("--out=x.mp4",), "allowed: a name that ends in .html, .gif or .png"),
     (("--seed=7",), "--seed: 7 is not in the run; allowed: 1, 2"),
     (("--workdir=/nowhere",), "/nowhere holds no run"),
-    (("rubbish",), "'rubbish' is no flag"),
+    (("rubbish",), "'rubbish' is not a flag"),
     (("--out=/proc/nosuch/x.html",), "cannot be written"),
   ],
 )

@@ -143,7 +143,7 @@ def test_a_killed_sweep_loses_nothing_but_the_current_chunk(finished, run, envir
 
 
 BAD = {
-  "no such field": (("--grid=ppo.nosuch=1",), "config.ppo.nosuch is no field"),
+  "no such field": (("--grid=ppo.nosuch=1",), "config.ppo.nosuch is not a field"),
   "bad environment": (("--grid=env.dimension=1,0",), "config.env.dimension: 0 is not allowed"),
   "no space": ((), "--grid, --sweep: one of them is needed"),
   "another sweep": (("--grid=likelihood_ratio.learning_rate=1e-4",), "holds a sweep with other settings"),

@@ -130,7 +130,7 @@ BAD = {
   "alpha above its maximum": ("--config.alpha.initial=2.0", "config.alpha.initial: 2.0", "alpha.maximum = 1"),
   "unknown environment": ("--config.env.name=mars", "'mars'", "known: dejong"),
   "dimension 0 by field": ("--config.env.dimension=0", "env.dimension: 0", "integer >= 1"),
-  "unknown flag": ("--nosuchflag", "--nosuchflag is no flag of train", "allowed: --config"),
+  "unknown flag": ("--nosuchflag", "--nosuchflag is not a flag of train", "allowed: --config"),
 }
 
 
@@ -175,7 +175,7 @@ def test_an_unwritable_workdir_is_refused(run, tmp_path):
 
 
 def test_a_missing_config_file_is_named(run):
-  check_error(run("gippo_jax.main", "--config=nosuch.py"), "'nosuch.py' is no file")
+  check_error(run("gippo_jax.main", "--config=nosuch.py"), "'nosuch.py' is not a file")
 
 
 def test_without_config_it_says_what_to_do(run):

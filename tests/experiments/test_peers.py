@@ -97,8 +97,8 @@ def test_a_damaged_file_is_trained_again(interpreter, tmp_path):
   [
     ("if seed == 2: sys.exit('no memory left')", "train_brax ended with 1 and said: no memory left"),
     ("if seed == 2: import os; os.kill(os.getpid(), 9)", "train_brax ended with -9 and said: nothing"),
-    ("if seed == 2: print('Failed to import warp', flush=True)", "'Failed to import warp', which is no event"),
-    ('if seed == 2: print(\'{"event": "segment"}\', flush=True)', "which is no event"),
+    ("if seed == 2: print('Failed to import warp', flush=True)", "'Failed to import warp', which is not an event"),
+    ('if seed == 2: print(\'{"event": "segment"}\', flush=True)', "which is not an event"),
     ("if seed == 2: break", "train_brax ended before seed 2"),
     ("if seed == 2: print(json.dumps(segment), flush=True)", "made 4 evaluations of 3"),
     ("if seed == 2: print(json.dumps(segment | dict(seed=7)), flush=True)", "told of seed 7"),

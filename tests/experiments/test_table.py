@@ -123,8 +123,8 @@ def test_the_figures_of_a_table(run, table):
     (("experiments.table", "functions", "--preset=huge"), "allowed: quick, paper"),
     (("experiments.table", "functions", "--keep=nosuch.json"), "allowed: a table.json of the family 'functions'"),
     (("experiments.table", "functions", "--keep=docs/table_traffic.json"), "allowed: a table.json of the family"),
-    (("experiments.table", "chess"), "'chess' is no family of problems; allowed: functions, traffic"),
-    (("experiments.figures", "chess"), "'chess' is no family of problems; allowed: functions, traffic"),
+    (("experiments.table", "chess"), "'chess' is not a family of problems; allowed: functions, traffic"),
+    (("experiments.figures", "chess"), "'chess' is not a family of problems; allowed: functions, traffic"),
     (("experiments.figures", "functions", "--runs=/nowhere"), "/nowhere holds no runs of functions"),
   ],
 )

@@ -21,8 +21,8 @@ def test_a_grid_is_read():
 
 
 BAD_SPACES = {
-  "no such field": ({"alpha.nosuch": [1]}, False, "config.alpha.nosuch is no field; known: rule, initial"),
-  "no such group": ({"nosuch.rate": [1]}, False, "config.nosuch is no field; known: algorithm"),
+  "no such field": ({"alpha.nosuch": [1]}, False, "config.alpha.nosuch is not a field; known: rule, initial"),
+  "no such group": ({"nosuch.rate": [1]}, False, "config.nosuch is not a field; known: algorithm"),
   "a group": ({"alpha": [1]}, False, "config.alpha: a group is not allowed"),
   "the host's": ({"num_seeds": [1, 2]}, False, "config.num_seeds: not allowed in a sweep; allowed: --config.num_seeds"),
   "empty": (
@@ -92,7 +92,7 @@ def test_a_sweep_file_is_read(tmp_path):
     file.write_text(broken)
     with pytest.raises(UserError, match=words):
       load_space(str(file))
-  with pytest.raises(UserError, match="is no file"):
+  with pytest.raises(UserError, match="is not a file"):
     load_space(str(tmp_path / "nosuch.py"))
 
 

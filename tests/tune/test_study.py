@@ -231,11 +231,14 @@ def test_a_failure_leaves_no_trial_running(monkeypatch, tmp_path):
 BAD_SPACES = {
   "no get_space": ("def space(trial): return {}", "has no get_space"),
   "syntax": ("def get_space(trial) return {}", "cannot be run: SyntaxError"),
-  "unknown field": ("def get_space(trial): return {'ppo.nosuch': 1}", r"config\.ppo\.nosuch is no field; known: learn"),
+  "unknown field": (
+    "def get_space(trial): return {'ppo.nosuch': 1}",
+    r"config\.ppo\.nosuch is not a field; known: learn",
+  ),
   "group": ("def get_space(trial): return {'ppo': 1}", r"config\.ppo is a group"),
   "run field": ("def get_space(trial): return {'seed': 1}", r"config\.seed says what is tuned for"),
   "environment": ("def get_space(trial): return {'env.dimension': 1}", r"config\.env\.dimension says"),
-  "no name": ("def get_space(trial): return {3: 1}", "3 is no name of a field"),
+  "no name": ("def get_space(trial): return {3: 1}", "3 is not a name of a field"),
   "nothing": ("def get_space(trial): return None", "get_space returned None"),
   "empty": ("def get_space(trial): return {}", "get_space returned {}"),
   "upside down": (
@@ -263,7 +266,7 @@ def test_bad_spaces_end_in_one_line(tmp_path, case):
 
 
 def test_a_missing_space_file_is_named():
-  with pytest.raises(UserError, match=r"'nosuch\.py' is no file"):
+  with pytest.raises(UserError, match=r"'nosuch\.py' is not a file"):
     Space(pathlib.Path("nosuch.py"))
 
 

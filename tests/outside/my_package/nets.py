@@ -1,4 +1,4 @@
-"""Networks of one's own: a linear policy beside a small value network, in plain JAX."""
+"""Networks of your own: a linear policy beside a small value network, in plain JAX."""
 
 from typing import NamedTuple
 
