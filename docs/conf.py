@@ -28,6 +28,7 @@ myst_heading_anchors = 4
 
 # Docstrings are plain text in Google's style, in which `name` is code.
 default_role = "literal"
+highlight_language = "none"  # their equations are not Python
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
@@ -42,7 +43,12 @@ html_css_files = ["site.css"]
 html_title = f"gippo_jax {version}"
 html_copy_source = False
 html_show_sourcelink = False
-html_theme_options = {"show_navbar_depth": 1, "home_page_in_toc": True, "use_download_button": False}
+html_theme_options = {
+  "show_navbar_depth": 1,
+  "home_page_in_toc": True,
+  "use_download_button": False,
+  "navbar_persistent": [],
+}
 
 
 def setup(app: Any) -> None:

@@ -2,7 +2,7 @@
 
 Every command in a block marked `sh`, and every one in the text that begins like one, is parsed: its flags exist, its
 configuration resolves, its grid or space fits. With `--run` the blocks below a line `<!-- run -->` are executed, one
-after the other in a folder of their own for each document, trainings with a few epochs.
+after the other in a folder of their own for each document (all, or those named), trainings with a few epochs.
 """
 
 import os
@@ -246,8 +246,10 @@ def main(arguments: list[str]) -> int:
       count += len(found)
     os.chdir(ROOT)
   if "--run" in arguments:
+    names = [argument for argument in arguments if argument != "--run"]
     for document, found in by_document.items():
-      wrong += run(document, [command for command in found if command.runs])
+      if not names or document.name in names:
+        wrong += run(document, [command for command in found if command.runs])
   print("\n".join(wrong) if wrong else f"{len(DOCUMENTS)} documents, {count} commands: nothing is wrong")
   return 1 if wrong else 0
 
