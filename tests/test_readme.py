@@ -102,6 +102,8 @@ def test_commands_are_found_in_blocks_and_in_the_text(tmp_path):
 
 def test_the_python_examples_can_be_read():
   for document in documents.DOCUMENTS:
+    if document.parent.name == "notebooks":  # their cells hold commands, too; `make notebooks` executes them
+      continue
     for number, code in enumerate(re.findall(r"^```python\n(.*?)^```", document.read_text(), re.DOTALL | re.MULTILINE)):
       compile(code, f"{document.name}, example {number + 1}", "exec")
 
