@@ -97,8 +97,10 @@ methods: $(INSTALLED)
 	$(RUN) -m experiments.optimism --docs=docs
 	$(RUN) -m experiments.spectral --docs=docs
 
-# GI-PPO's relatives on the cart-pole, two seeds each, then all on the closed-form problems: docs/rivals.md.
+# Gradients at jumps (docs/discontinuities.md); GI-PPO's relatives on the cart-pole, two seeds each, then all of them on
+# the closed-form problems (docs/rivals.md).
 rivals: $(INSTALLED)
+	$(RUN) -m experiments.discontinuities --docs=docs
 	for algorithm in shac rpo dva ahac sapo ivw_h aobg ddcg; do \
 	  $(RUN) -m gippo_jax train --config=physics:cartpole,$$algorithm --config.num_seeds=2 \
 	    --workdir=runs/rivals/$$algorithm || exit 1; \

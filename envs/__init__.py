@@ -7,6 +7,7 @@ from gippo_jax.envs import adapters, imported
 from gippo_jax.envs.adapters import from_brax, from_gymnax, from_playground, to_brax
 from gippo_jax.envs.base import Environment, State, UserCodeError
 from gippo_jax.envs.border import check
+from gippo_jax.envs.discontinuities import BallOverWall, Friction, MomentumTransfer, Pushing, Tennis
 from gippo_jax.envs.functions import FUNCTIONS, FunctionOptimization
 from gippo_jax.envs.linear_quadratic import LinearQuadratic
 from gippo_jax.envs.physics import (
@@ -53,6 +54,11 @@ _CLASSES = {
   "half_cheetah": HalfCheetah,
   "walker2d": Walker2d,
   "humanoid": Humanoid,
+  "ball_over_wall": BallOverWall,
+  "momentum_transfer": MomentumTransfer,
+  "pushing": Pushing,
+  "friction": Friction,
+  "tennis": Tennis,
 }
 
 

@@ -151,3 +151,46 @@ def test_a_wall_that_the_integration_does_not_bear_is_refused():
     envs.make("cartpole_walls", stiffness=1e6)
   with pytest.raises(ValueError, match=r"env.wall: 0 is not allowed"):
     envs.make("cartpole_walls", wall=0)
+
+
+def episode_of(env, controller, physics):
+  """Return and states of an episode under `controller(physics)`."""
+
+  def step(state, _):
+    state = env.step(state, controller(state.physics)[None])
+    return state, (state.physics, state.reward)
+
+  _, (states, rewards) = jax.lax.scan(step, env.start(physics), None, env.episode_length)
+  return jnp.sum(rewards), states
+
+
+def pump(physics):
+  """Pushes against the swing of the pole until it has the energy of an upright one; keeps the cart near the middle."""
+  lacking = 1.05 - jnp.cos(physics.angle) - physics.angular_velocity**2 * 0.5 * (4.0 / 3.0) * 0.5 / GRAVITY
+  swing = -jnp.sign(physics.angular_velocity * jnp.cos(physics.angle)) * jnp.clip(3.0 * lacking, -1.0, 1.0)
+  return jnp.clip(swing - 0.1 * physics.position - 0.1 * physics.velocity, -1.0, 1.0)
+
+
+def test_scripted_controllers_show_that_the_task_can_be_done_and_not_by_force():
+  """An energy pump reaches the top; doing nothing and pushing with full force do not come near its return."""
+  controllers = {"pump": pump, "nothing": lambda physics: jnp.zeros(()), "force": lambda physics: jnp.ones(())}
+  hanging = physics_of(0.0, -np.pi + 0.1, 0.0, 0.0)
+  found = {name: jax.jit(lambda c=c: episode_of(ENV, c, hanging))() for name, c in controllers.items()}
+  assert jnp.max(jnp.cos(found["pump"][1].angle)) > 0.99
+  assert jnp.max(jnp.cos(found["nothing"][1].angle)) < -0.99
+  assert found["nothing"][0] == pytest.approx(-240 * np.pi**2, rel=0.05)
+  assert found["pump"][0] > 0.6 * found["nothing"][0]
+  assert found["pump"][0] > 0.6 * found["force"][0]
+  _, states = jax.jit(lambda: episode_of(CartpoleWalls(), pump, hanging))()  # between walls it can be done too
+  assert jnp.max(jnp.cos(states.angle)) > 0.99
+
+
+def test_actions_of_an_untrained_policy_show_more_than_doing_nothing():
+  """White noise of the first policy's deviation over 16 starts: the pole swings, and some episodes beat action zero."""
+  starts = jax.vmap(lambda key: ENV.reset(key).physics)(jax.random.split(jax.random.key(0), 16))
+  noise = jnp.tanh(np.exp(-1.0) * jax.random.normal(jax.random.key(1), (16, 240, 1)))
+  states, rewards = jax.jit(jax.vmap(lambda physics, actions: roll(ENV, physics, actions)))(starts, noise)
+  _, idle = jax.jit(jax.vmap(lambda physics: roll(ENV, physics, jnp.zeros((240, 1)))))(starts)
+  better = jnp.sum(rewards, axis=1) > jnp.sum(idle, axis=1)
+  assert 4 <= jnp.sum(better) <= 15
+  assert jnp.max(jnp.cos(states.angle)) > 0.3

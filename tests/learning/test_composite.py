@@ -138,6 +138,24 @@ def test_a_linear_function_passes_as_often_as_its_variance_is_measured_well(numb
   np.testing.assert_allclose(np.asarray(weight)[np.asarray(is_smooth)], 1.0)
 
 
+def ramp(width):
+  return lambda x: jnp.clip(x[0] / (width * STD) + 0.5, 0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+  ("function", "number", "share"),
+  [
+    *((lambda x: x[0] ** 2, number, share) for number, share in ((10, 0.92), (50, 0.91), (1000, 1.0))),
+    *((ramp(0.01), number, share) for number, share in ((10, 0.04), (50, 0.19), (1000, 0.98))),
+    *((ramp(0.1), number, share) for number, share in ((10, 0.33), (50, 0.86), (1000, 1.0))),
+  ],
+)
+def test_the_test_reacts_to_what_a_batch_shows(function, number, share):
+  """Quadratics, and ramps that a small batch misses; the shares were measured elsewhere."""
+  is_smooth, _ = ddcg(samples_of(function, [0.0], number, batches=200_000 // max(number, 100)))
+  assert np.mean(is_smooth) == pytest.approx(share, abs=0.035)
+
+
 def test_ddcg_needs_no_unit_and_aobg_does():
   def function(x):
     return jnp.sin(20 * x[0]) + step(x)

@@ -1,0 +1,10 @@
+"""Small problems with jumps, corners and stiff contacts, on which estimators of gradients are told apart.
+
+Those of Suh, Simchowitz, Zhang, Tedrake, "Do Differentiable Simulators Give Better Policy Gradients?" (ICML 2022).
+"""
+
+from gippo_jax.envs.discontinuities.angles import BallOverWall, MomentumTransfer
+from gippo_jax.envs.discontinuities.tennis import Tennis
+from gippo_jax.envs.discontinuities.two_bodies import Friction, Pushing
+
+__all__ = ["BallOverWall", "Friction", "MomentumTransfer", "Pushing", "Tennis"]
