@@ -153,7 +153,8 @@ def draw(found: Plain, problems: dict[str, Setting]) -> Figure:
     for row in found["costs"]:
       if row["problem"] == name and row["rule"].partition(", c")[2] in ("", " = 0.3"):
         axis.plot(row["steps"], row["curve"], label=row["rule"], **style_of(row["rule"]))
-    axis.set(title=problems[name].label, xlabel="step", ylabel="cost without noise")
+    axis.set(xlabel="step", ylabel="cost without noise")
+    axis.set_title(problems[name].label, fontsize="small")
     axis.grid(alpha=0.3)
     axis.legend(fontsize="x-small")
   return figure
@@ -184,5 +185,6 @@ def _draw_angle(
     color = style_of(row["rule"])["color"]
     axis.errorbar(row["end"], height, xerr=row["deviation"], marker="o", markersize=4, color=color, capsize=3)
     axis.annotate(row["rule"], (row["end"], height), (4, 3), textcoords="offset points", fontsize="xx-small")
-  axis.set(title=f"{problems[name].label}: ends, {num_samples} samples", xlabel="angle (rad)", ylabel="cost")
+  axis.set(xlabel="angle (rad)", ylabel="cost")
+  axis.set_title(f"{problems[name].label}: ends, {num_samples} samples", fontsize="small")
   axis.legend(fontsize="x-small")

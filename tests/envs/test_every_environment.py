@@ -25,7 +25,13 @@ def test_none_is_forgotten():
   assert ENVIRONMENTS.keys() == set(envs.known()) - on_brax - more_functions
 
 
-@pytest.mark.parametrize("name", ENVIRONMENTS)
+# The others have such a test of their own, or take long to compile.
+QUICK = set(ENVIRONMENTS) - {"quadrotor", "pace_car", "ring", "cartpole", "pushing", "friction"}
+
+
+@pytest.mark.parametrize(
+  "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in ENVIRONMENTS]
+)
 def test_derivatives_of_a_step_and_of_a_window_are_those_of_central_differences(name):
   """Broken by a `stop_gradient`, a clipped action and a loop without reverse mode."""
   env = ENVIRONMENTS[name]

@@ -158,6 +158,7 @@ def test_every_algorithm_has_a_configuration_of_every_problem():
     preset.get_config("golf")
 
 
+@pytest.mark.slow
 def test_an_algorithm_trains_on_a_problem_by_its_name(environment, tmp_path):
   words = ("--config=discontinuities:momentum_transfer,rp", "--config.num_epochs=3", *SMALL)
   process = execute(environment, *command("gippo_jax", "train", *words, f"--workdir={tmp_path}"))
