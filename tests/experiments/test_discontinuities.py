@@ -15,6 +15,7 @@ from gippo_jax.experiments.measurements.discontinuities import (
   FIRST_ORDER,
   INVERSE_VARIANCE,
   ZEROTH_ORDER,
+  Estimator,
   aobg,
   ddcg,
   descend,
@@ -104,6 +105,14 @@ def test_a_quadratic_is_descended_as_by_hand():
   )
   np.testing.assert_allclose(found.points, np.array([[1.0, -2.0]] * 2) * 0.9**5, rtol=1e-7)
   np.testing.assert_allclose(found.costs[0], 2.5 * 0.81 ** np.arange(6), rtol=1e-7)
+
+
+@pytest.mark.parametrize("independent", [False, True])
+def test_a_rule_gets_batches_of_its_own_where_it_asks_for_them(independent):
+  rule = Estimator(lambda first, second, std: jnp.mean((first.value != second.value).astype(float)), independent)
+  options = {"num_trials": 1, "num_steps": 2, "num_samples": 4, "step": 0.1, "std": 0.1}
+  found = descend(lambda x, key: jnp.sum(x), jnp.zeros(2), rule, KEY, **options)
+  np.testing.assert_array_equal(found.weights, float(independent))
 
 
 def test_the_cost_of_forces_is_minus_the_environments_return():

@@ -95,3 +95,8 @@ def test_a_performance_profile_counts_runs_and_averages_problems():
   assert np.all(share <= interval.high)
   assert (interval.low[0], interval.high[0], interval.low[3], interval.high[3]) == (1.0, 1.0, 0.5, 0.5)
   assert performance_profile([np.array([1.0])], thresholds)[1] is None
+
+
+def test_ties_count_half_in_the_interval_too():
+  same = np.zeros(3)
+  assert mean_probability_of_improvement([same], [same]) == (0.5, Interval(0.5, 0.5))
