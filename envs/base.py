@@ -45,6 +45,8 @@ class Environment(Protocol):
     action_size: number of entries of an action; each is clipped to [-1, 1] by the environment if it must be.
     episode_length: steps after which the time limit cuts an episode.
     differentiable: whether `step` has a useful derivative with respect to state and action.
+    observation_names: optional; what the entries of an observation are, for the contract of an exported policy.
+    action_names: optional; what the entries of an action are.
     name: optional; what messages call the environment, by default its class.
     gradient_advice: optional; parameters that would help where differentiating `step` fails, e.g. `env.iterations=1`.
   """

@@ -23,7 +23,7 @@ LAYERS = [
   {"gippo_jax.algorithms"},
   {"gippo_jax.programs"},
   {"gippo_jax.runs"},
-  {"gippo_jax.sweep", "gippo_jax.tune"},
+  {"gippo_jax.export", "gippo_jax.sweep", "gippo_jax.tune"},
   {"gippo_jax.cli"},
 ]
 FILES = [

@@ -60,6 +60,8 @@ class Cartpole:
 
   observation_size = 5
   action_size = 1
+  observation_names = ("x (m)", "x' (m/s)", "sin(angle)", "cos(angle)", "angle' (rad/s)")
+  action_names = ("share of the largest force",)
   differentiable = True
   time_step = CONTROL_STEP
   figure_size = (6.0, 3.2)

@@ -16,6 +16,7 @@ COMMANDS = {
   "train": "train a policy",
   "evaluate": "returns of trained policies on fresh episodes",
   "render": "show a trained policy: a page, a moving picture, a frame",
+  "export": "write a trained policy as ONNX, StableHLO or npz, with its contract and its model card",
   "verify": "train again from a checkpoint and compare bit for bit",
   "gradients": "why gradients through an environment are not finite: step, environment, operation, line",
   "compare": "several runs or tables beside each other: curves, intervals, probability of improvement",

@@ -16,7 +16,7 @@ from gippo_jax.config import ActorConfig, CriticConfig
 from gippo_jax.envs.base import PyTree
 from gippo_jax.learning.sample_gradients import DENSE, OFFSET, SCALED, GradientVariance, by_layers, is_watched, watch
 
-_LAYER_NORM_EPSILON = 1e-5
+LAYER_NORM_EPSILON = 1e-5
 _FOLDED_SAMPLES = 256
 
 
@@ -89,7 +89,7 @@ def _as_row(vector: jax.Array, like: jax.Array) -> jax.Array:
 def _standardize(x: jax.Array) -> jax.Array:
   """LayerNorm without its scale and bias."""
   centred = x - jnp.mean(x, axis=-1, keepdims=True)
-  return centred * jax.lax.rsqrt(jnp.mean(centred**2, axis=-1, keepdims=True) + _LAYER_NORM_EPSILON)
+  return centred * jax.lax.rsqrt(jnp.mean(centred**2, axis=-1, keepdims=True) + LAYER_NORM_EPSILON)
 
 
 class _Dense(nn.Module):

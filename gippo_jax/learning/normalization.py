@@ -38,6 +38,11 @@ class RunningStatistics(struct.PyTreeNode):
     usable = jnp.all(jnp.isfinite(merged.mean)) & jnp.all(jnp.isfinite(merged.variance))
     return jax.tree.map(lambda new, old: jnp.where(usable, new, old), merged, self)
 
+  @property
+  def deviation(self) -> jax.Array:
+    """What `normalize` divides by, `sqrt(variance + 1e-5)`, `[...]`."""
+    return jnp.sqrt(self.variance + _EPSILON)
+
   def normalize(self, x: jax.Array) -> jax.Array:
     """`(x - mean) / sqrt(variance + 1e-5)`; `x` may have leading axes."""
     mean, deviation = self._broadcast(x)
@@ -50,7 +55,7 @@ class RunningStatistics(struct.PyTreeNode):
 
   def _broadcast(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
     leading = tuple(range(x.ndim - self.mean.ndim))
-    return jnp.expand_dims(self.mean, leading), jnp.expand_dims(jnp.sqrt(self.variance + _EPSILON), leading)
+    return jnp.expand_dims(self.mean, leading), jnp.expand_dims(self.deviation, leading)
 
 
 def init_statistics(shape: tuple[int, ...] = (), prior: str = "none") -> RunningStatistics:

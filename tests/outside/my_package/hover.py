@@ -24,6 +24,8 @@ class Hover:
 
   observation_size = 2
   action_size = 1
+  observation_names = ("height (m)", "speed (m/s)")
+  action_names = ("thrust (20 N)",)
   differentiable = True
   figure_size = (3.0, 4.0)
 
