@@ -24,7 +24,8 @@ PRESETS = """
 from gippo_jax.cli.configuration import experiment_of, presets
 from gippo_jax.cli.flags import ConfigFlags
 for name in presets():
-  print(name, experiment_of(ConfigFlags(name, {}, ())).label)
+  needed = {"env.name": "cartpole"} if name == "any" else {}
+  print(name, experiment_of(ConfigFlags(name, needed, ())).label)
 """
 
 
