@@ -89,6 +89,12 @@ def missing_files(document: pathlib.Path) -> list[str]:
   )  # fmt: skip
 
 
+def unlisted() -> list[str]:
+  """Pages that the site's tables of contents, in docs/index.md, do not list."""
+  listed = re.findall(r"^([a-z_]+)$", (ROOT / "docs" / "index.md").read_text(), re.MULTILINE)
+  return sorted({path.stem for path in (ROOT / "docs").glob("*.md")} - {"index", *listed})
+
+
 def commands(document: pathlib.Path) -> list[Command]:
   """The commands of a document, from blocks marked `sh` and from code in the text."""
   text = document.read_text()
@@ -231,7 +237,7 @@ def run(document: pathlib.Path, found: list[Command]) -> list[str]:
 
 def main(arguments: list[str]) -> int:
   """Checks everything, prints what is wrong; returns the exit code."""
-  wrong, count = [], 0
+  wrong, count = [f"docs/index.md does not list {page}" for page in unlisted()], 0
   by_document = {document: commands(document) for document in DOCUMENTS}
   with tempfile.TemporaryDirectory() as folder:
     prepare(pathlib.Path(folder))

@@ -111,6 +111,7 @@ def use() -> None:
     run("train", "--config=any:shac", HOVER, *SMALL, "--workdir=runs/hover")
     run("train", "--config=any:clipped", "--plugin=my_package.clipped", HOVER, *SMALL, "--workdir=runs/clipped")
     run("evaluate", "--workdir=runs/hover", "--episodes=2")
+    run("export", "--workdir=runs/hover", "--format=npz")
     for kind in ("html", "gif", "png"):
       run("render", "--workdir=runs/hover", f"--out=hover.{kind}", *(["--seconds=1"] if kind == "gif" else []))
     # The cart-pole on Brax is read from an XML file of the package.
