@@ -49,6 +49,7 @@ class ActorConfig(struct.PyTreeNode):
   layer_norm: bool = switch(True, "LayerNorm behind every hidden layer")
   fixed_std: bool = switch(False, "the standard deviation is one learned vector, not a head of the network")
   initial_log_std: Real = real(0.0, "start of that vector; unused without fixed_std")
+  spectral_norm: bool = switch(False, "hidden layers but the first divided by their largest singular value")
 
 
 class CriticConfig(struct.PyTreeNode):
@@ -170,7 +171,24 @@ def check_together(config: Config) -> None:
       "allowed: num_envs * horizon >= 2, since advantages are standardised over the window"
     )
   check_divides("critic.num_minibatches", config.critic.num_minibatches, window)
+  _check_spectral_norm(config.actor)
   registry.find(config.algorithm).check(config)
+
+
+def _check_spectral_norm(actor: ActorConfig) -> None:
+  """Checks that there is a layer to be normalised, and nothing behind it that undoes it."""
+  if not actor.spectral_norm:
+    return
+  if len(actor.units) < 2:
+    raise UserError(
+      f"config.actor.spectral_norm: True is not allowed with actor.units = {actor.units}, of which no layer is "
+      "normalised; allowed: two hidden layers or more, since the first is left as it is"
+    )
+  if actor.layer_norm:
+    raise UserError(
+      "config.actor.spectral_norm: True is not allowed with actor.layer_norm = True, which divides by a scale of its "
+      "own; allowed: actor.layer_norm = False"
+    )
 
 
 def check_divides(name: str, value: int, window: int) -> None:

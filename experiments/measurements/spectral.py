@@ -72,15 +72,27 @@ def _directions(key: jax.Array, kernels: Sequence[jax.Array], layers: Sequence[i
   return [init_direction(key, kernel) if index in layers else None for index, kernel in enumerate(kernels)]
 
 
-@functools.partial(jax.jit, static_argnums=(0, 2))
-def random_variances(system: Random, horizons: jax.Array, num_samples: int, key: jax.Array) -> jax.Array:
-  """Variance of a sample's gradient of `sum_i w' s_i` by the policy's parameters, summed over them, `[H]`.
+class RandomSystem(NamedTuple):
+  """A system that was drawn.
 
-  `s' = s + f(s, pi(s) + noise)` with random networks f and pi of two hidden layers, `w` of length 1.
+  Attributes:
+    policy: its kernels.
+    total: `sum_i w' s_i`, from a policy's kernels, a start `[8]`, noise `[15, 3]`, and the number of steps that count.
+    starts: `[S, 8]`.
+    noise: `[S, 15, 3]`.
+  """
+
+  policy: list[jax.Array]
+  total: Callable[[list[jax.Array], jax.Array, jax.Array, jax.Array], jax.Array]
+  starts: jax.Array
+  noise: jax.Array
+
+
+def draw_system(system: Random, num_samples: int, key: jax.Array) -> RandomSystem:
+  """`s' = s + f(s, pi(s) + noise)` with random networks f and pi of two hidden layers, and `w` of length 1.
 
   Args:
     system: gain and normalisation.
-    horizons: steps that are summed, `[H]`.
     num_samples: starts, each with a noise of its own.
     key: draws networks, starts and noise.
   """
@@ -94,7 +106,7 @@ def random_variances(system: Random, horizons: jax.Array, num_samples: int, key:
   starts = jax.random.normal(start_key, (num_samples, _STATE_SIZE))
   noise = 0.1 * jax.random.normal(noise_key, (num_samples, _LONGEST, _ACTION_SIZE))
 
-  def objective(policy, start, noise, horizon):
+  def total(policy, start, noise, horizon):
     def step(state, noise):
       action = _network(policy, of_policy, state) + noise
       state = state + _network(model, of_model, jnp.concatenate([state, action]))
@@ -103,8 +115,25 @@ def random_variances(system: Random, horizons: jax.Array, num_samples: int, key:
     rewards = jax.lax.scan(step, start, noise)[1]
     return jnp.sum(jnp.where(jnp.arange(_LONGEST) < horizon, rewards, 0.0))
 
+  return RandomSystem(policy, total, starts, noise)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 2))
+def random_variances(system: Random, horizons: jax.Array, num_samples: int, key: jax.Array) -> jax.Array:
+  """Variance of a sample's gradient of `sum_i w' s_i` by the policy's parameters, summed over them, `[H]`.
+
+  Args:
+    system: gain and normalisation.
+    horizons: steps that are summed, `[H]`.
+    num_samples: starts, each with a noise of its own.
+    key: draws networks, starts and noise.
+  """
+  drawn = draw_system(system, num_samples, key)
+
   def variance(horizon):
-    gradients = jax.vmap(jax.grad(objective), in_axes=(None, 0, 0, None))(policy, starts, noise, horizon)
+    gradients = jax.vmap(jax.grad(drawn.total), in_axes=(None, 0, 0, None))(
+      drawn.policy, drawn.starts, drawn.noise, horizon
+    )
     return jnp.sum(jnp.var(_flat(gradients), axis=0, ddof=1))
 
   return jax.lax.map(variance, horizons)
@@ -150,7 +179,7 @@ def learned_model(
     start = env.step(start.replace(physics=moved), jnp.zeros((1,)))
     action = jax.random.uniform(action_key, (1,), minval=-1.0, maxval=1.0)
     reached = env.step(start, action)
-    return Transition(start.obs, action, reached.obs - start.obs, reached.reward)
+    return Transition(start.obs, action, reached.obs - start.obs, reached.reward, reached.terminated)
 
   batch = jax.jit(jax.vmap(transition))(jax.random.split(data_key, num_transitions + _HELD_OUT))
   train = jax.tree.map(lambda leaf: leaf[_HELD_OUT:], batch)

@@ -5,6 +5,7 @@ from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from gippo_jax.config import Config
 from gippo_jax.envs.base import PyTree
@@ -12,8 +13,9 @@ from gippo_jax.envs.wrappers import EpisodeState
 from gippo_jax.fields import Real
 from gippo_jax.learning import rollout
 from gippo_jax.learning.advantages import standardize
+from gippo_jax.learning.agents import after_step
 from gippo_jax.learning.critic import Convergence, fit_critic
-from gippo_jax.learning.normalization import init_statistics
+from gippo_jax.learning.normalization import RunningStatistics, init_statistics
 from gippo_jax.learning.optimization import linear_rate, make_optimizer
 from gippo_jax.learning.rollout import Window
 from gippo_jax.learning.setup import Setup
@@ -55,6 +57,20 @@ class Algorithm(NamedTuple):
 
   init: Callable[[jax.Array], TrainingState]
   update: Update
+
+
+class Fitted(NamedTuple):
+  """What an epoch learned beside the policy.
+
+  Attributes:
+    critic, target_critic, critic_moments, value_statistics, model: as in `TrainingState`.
+  """
+
+  critic: PyTree
+  target_critic: PyTree
+  critic_moments: optax.ScaleByAdamState
+  value_statistics: RunningStatistics
+  model: PyTree
 
 
 def init_state(setup: Setup, key: jax.Array, init_algorithm: Callable[[PyTree], PyTree]) -> TrainingState:
@@ -111,7 +127,7 @@ def end_epoch(
   critic_rate: Real,
   convergence: Convergence | None = None,
 ) -> tuple[TrainingState, Metrics]:
-  """Fits the critic and gathers the next state.
+  """Fits the critic, and the model of an algorithm that has one, and gathers the next state.
 
   The critic's update and the actor's do not read each other, so their order inside an epoch is free.
 
@@ -130,6 +146,43 @@ def end_epoch(
     State after the epoch, and the metrics every algorithm has.
   """
   critic, target_critic, moments, value_statistics, metrics = fit_critic(setup, state, window, critic_rate, convergence)
+  model = state.model
+  if setup.learn is not None:
+    model, model_metrics = setup.learn(model, window, environment.current.obs)
+    metrics |= model_metrics
+  next_state, own_metrics = gather_epoch(
+    setup,
+    state,
+    key=key,
+    environment=environment,
+    window=window,
+    actor=actor,
+    algorithm=algorithm,
+    fitted=Fitted(critic, target_critic, moments, value_statistics, model),
+  )
+  return next_state, metrics | own_metrics
+
+
+def gather_epoch(
+  setup: Setup,
+  state: TrainingState,
+  *,
+  key: jax.Array,
+  environment: EpisodeState,
+  window: Window,
+  actor: PyTree,
+  algorithm: PyTree,
+  fitted: Fitted,
+) -> tuple[TrainingState, Metrics]:
+  """The next state of an epoch whose critic is fitted.
+
+  Args:
+    setup, state, key, environment, window, actor, algorithm: as for `end_epoch`.
+    fitted: what else the epoch learned.
+
+  Returns:
+    State after the epoch, and metrics of its episodes.
+  """
   # An episode with a failed step is in no mean.
   returns = state.returns.update(jnp.where(window.fault > 0, jnp.nan, window.reward), window.done)
   improved = returns.best > state.returns.best
@@ -138,27 +191,23 @@ def end_epoch(
     observation_statistics, _ = jax.lax.scan(
       lambda statistics, batch: (statistics.update(batch), None), observation_statistics, window.raw_observation
     )
-  model = state.model
-  if setup.learn is not None:
-    model, model_metrics = setup.learn(model, window, environment.current.obs)
-    metrics |= model_metrics
   next_state = TrainingState(
     key=key,
     epoch=state.epoch + 1,
-    actor=actor,
-    critic=critic,
-    target_critic=target_critic,
-    critic_moments=moments,
+    actor=after_step(setup.networks, actor),
+    critic=fitted.critic,
+    target_critic=fitted.target_critic,
+    critic_moments=fitted.critic_moments,
     algorithm=algorithm,
     environment=environment,
     episode_start=window.done[-1],
     observation_statistics=observation_statistics,
-    value_statistics=value_statistics,
+    value_statistics=fitted.value_statistics,
     returns=returns,
     best_policy=jax.tree.map(lambda new, old: jnp.where(improved, new, old), state.policy, state.best_policy),
-    model=model,
+    model=fitted.model,
   )
-  metrics |= {
+  metrics = {
     "return": returns.mean,
     "best_return": returns.best,
     "episodes": returns.finished,

@@ -28,6 +28,20 @@ def decoupled(batch: Batch, model: ModelState, config: ModelConfig) -> Batch:
   return Batch(AutoReset(TimeLimit(Decoupled(batch.base, predict))), batch.size)
 
 
+def check_capacity(config: Config) -> None:
+  """Checks that the buffer holds a window.
+
+  Raises:
+    UserError: when it does not.
+  """
+  window = config.num_envs * config.horizon
+  if config.model.capacity < window:
+    raise UserError(
+      f"config.model.capacity: {config.model.capacity} is not allowed; allowed: at least {window}, a window's "
+      "transitions"
+    )
+
+
 def through_model(inner: AlgorithmSpec, name: str, summary: str) -> AlgorithmSpec:
   """An algorithm that needs the environment's gradient, made one that learns it.
 
@@ -61,12 +75,7 @@ def through_model(inner: AlgorithmSpec, name: str, summary: str) -> AlgorithmSpe
 
   def check(config: Config) -> None:
     inner.check(config)
-    window = config.num_envs * config.horizon
-    if config.model.capacity < window:
-      raise UserError(
-        f"config.model.capacity: {config.model.capacity} is not allowed; allowed: at least {window}, a window's "
-        "transitions"
-      )
+    check_capacity(config)
 
   return inner._replace(
     name=name,

@@ -17,6 +17,7 @@ from gippo_jax.errors import UserCodeError, UserError
 from gippo_jax.importing import BrokenModuleError, NotThereError, import_object
 from gippo_jax.learning import networks
 from gippo_jax.learning.sample_gradients import GradientVariance, by_samples
+from gippo_jax.learning.spectral_policy import NormalizedPolicy
 
 
 @runtime_checkable
@@ -25,8 +26,9 @@ class Networks(Protocol):
 
   It may also have `in_order(actor) -> list of arrays`, the actor's parameters in an order of its own: LR+RP measures
   variances on the first of them; `values(critic, obs)`, the values `[K, ...]` of several critics, each of which
-  regresses onto the targets (`ensemble.Ensemble`); and `gradient_variance(actor, obs)`, a quicker
-  `sample_gradients.by_samples`.
+  regresses onto the targets (`ensemble.Ensemble`); `gradient_variance(actor, obs)`, a quicker
+  `sample_gradients.by_samples`; and `after_step(actor)`, the actor with what the networks themselves change when an
+  optimiser has moved it (`spectral_policy.NormalizedPolicy`).
   """
 
   def init(self, key: jax.Array, config: ActorConfig) -> tuple[PyTree, PyTree]:
@@ -66,7 +68,16 @@ def make_networks(observation_size: int, action_size: int, actor: ActorConfig, c
       f"config.actor.network: {actor.network!r} made a {type(made).__name__}, which has no {', '.join(missing)}; "
       f"allowed: a factory of objects with {', '.join(_MEMBERS)}"
     )
-  return made
+  return _normalized(made, actor) if actor.spectral_norm else made
+
+
+def _normalized(made: Networks, actor: ActorConfig) -> Networks:
+  if not isinstance(made, networks.MultilayerPerceptrons):
+    raise UserError(
+      f"config.actor.spectral_norm: True is not allowed with actor.network = {actor.network!r}, whose layers are its "
+      f"own; allowed: {', '.join(_BUILT_IN)}"
+    )
+  return NormalizedPolicy(made)
 
 
 def find_factory(name: str) -> Factory:
@@ -107,3 +118,9 @@ def gradient_variance(agent: Networks, actor: PyTree, obs: jax.Array) -> Gradien
   """Of the samples' gradients by the actor, at normalised observations `[S, O]`."""
   own = getattr(agent, "gradient_variance", None)
   return by_samples(agent.policy, actor, obs) if own is None else own(actor, obs)
+
+
+def after_step(agent: Networks, actor: PyTree) -> PyTree:
+  """The actor with what its networks change after a step of an optimiser: power iterations; most change nothing."""
+  change = getattr(agent, "after_step", None)
+  return actor if change is None else change(actor)

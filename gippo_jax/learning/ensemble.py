@@ -1,5 +1,6 @@
 """Several critics in the place of one: each regresses onto the same targets, and one number is made of their values."""
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -8,8 +9,17 @@ import jax.numpy as jnp
 from gippo_jax.config import ActorConfig
 from gippo_jax.envs.base import PyTree
 from gippo_jax.fields import Real
-from gippo_jax.learning.agents import Networks, actor_in_order
+from gippo_jax.learning.agents import Networks, actor_in_order, after_step
 from gippo_jax.learning.setup import Setup
+
+
+def least(values: jax.Array) -> jax.Array:
+  """The least of the critics' values, `[num_critics, ...] -> [...]`, pair by pair.
+
+  The derivative of `jnp.min` divides by the number of entries that equal the least: none, where the compiler computes
+  them twice and rounds them differently.
+  """
+  return functools.reduce(jnp.minimum, values)
 
 
 class Ensemble(NamedTuple):
@@ -40,7 +50,7 @@ class Ensemble(NamedTuple):
   def value(self, critic: PyTree, obs: jax.Array) -> jax.Array:
     """The least or the mean of the critics' values, `[..., O] -> [...]`."""
     values = self.values(critic, obs)
-    return jnp.min(values, axis=0) if self.pessimistic else jnp.mean(values, axis=0)
+    return least(values) if self.pessimistic else jnp.mean(values, axis=0)
 
   def values(self, critic: PyTree, obs: jax.Array) -> jax.Array:
     """Each critic's value, `[..., O] -> [num_critics, ...]`."""
@@ -49,6 +59,10 @@ class Ensemble(NamedTuple):
   def in_order(self, actor: PyTree) -> list[jax.Array]:
     """The actor's parameters in the networks' own order."""
     return [actor_in_order(self.networks, actor)]
+
+  def after_step(self, actor: PyTree) -> PyTree:
+    """As the networks have it."""
+    return after_step(self.networks, actor)
 
 
 def make_ensemble(networks: Networks, num_critics: int, pessimistic: bool) -> Networks:

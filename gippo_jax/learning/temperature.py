@@ -45,10 +45,31 @@ def init_temperature(initial: Real, optimizer: Optimizer) -> Temperature:
   return Temperature(log_alpha, optimizer.init(log_alpha))
 
 
+def scheduled_target(
+  action_size: int, initial: Real, final: Real, power: Real, epoch: jax.Array, num_epochs: Real
+) -> jax.Array:
+  """`A [(initial - final) (1 - t / T)^power + final]` (Zhang et al., NeurIPS 2023), in epoch `t` = 0, 1, ... of `T`.
+
+  Args:
+    action_size: `A`, entries of an action.
+    initial, final: targets per entry.
+    power: 1 is a straight line.
+    epoch: epochs done.
+    num_epochs: in all.
+  """
+  left = jnp.maximum(1.0 - epoch.astype(jnp.asarray(initial).dtype) / num_epochs, 0.0)
+  return action_size * ((initial - final) * left**power + final)
+
+
 def adapt_temperature(
-  temperature: Temperature, entropy: jax.Array, target: float, optimizer: Optimizer, rate: Real
+  temperature: Temperature,
+  entropy: jax.Array,
+  target: Real,
+  optimizer: Optimizer,
+  rate: Real,
+  weight: Real | None = None,
 ) -> Temperature:
-  """One step down `alpha |target| (entropy - target)` in `log alpha`: alpha falls where there is too much entropy.
+  """One step down `alpha weight (entropy - target)` in `log alpha`: alpha falls where there is too much entropy.
 
   Args:
     temperature: before the step.
@@ -56,7 +77,9 @@ def adapt_temperature(
     target: that it should have.
     optimizer: of `log alpha`.
     rate: its rate.
+    weight: `|target|` by default, as in SAPO.
   """
-  gradient = (temperature.alpha * abs(target) * (entropy - target))[None]
+  weight = abs(target) if weight is None else weight
+  gradient = (temperature.alpha * weight * (entropy - target))[None]
   log_alpha, moments, _ = optimizer.step(temperature.log_alpha, temperature.moments, gradient, rate)
   return Temperature(log_alpha, moments)

@@ -41,12 +41,14 @@ class Transition(NamedTuple):
     action: squashed, `[A]`.
     change: of the observation, `[O]`.
     reward: scalar.
+    terminal: 1 where nothing is worth anything after the step, a scalar.
   """
 
   obs: jax.Array
   action: jax.Array
   change: jax.Array
   reward: jax.Array
+  terminal: jax.Array
 
 
 class Layer(NamedTuple):
@@ -99,7 +101,11 @@ def init_model(key: jax.Array, observation_size: int, action_size: int, config: 
     keys = jax.random.split(directions_key, len(config.units))
     directions = [init_direction(k, layer.kernel) for k, layer in zip(keys, layers, strict=False)]
   entry = Transition(
-    jnp.zeros((observation_size,)), jnp.zeros((action_size,)), jnp.zeros((observation_size,)), jnp.zeros(())
+    obs=jnp.zeros((observation_size,)),
+    action=jnp.zeros((action_size,)),
+    change=jnp.zeros((observation_size,)),
+    reward=jnp.zeros(()),
+    terminal=jnp.zeros(()),
   )
   return ModelState(
     layers=layers,
@@ -201,17 +207,31 @@ def fit(state: ModelState, config: ModelConfig) -> tuple[ModelState, dict[str, j
     "model_loss": jnp.mean(losses),
     "model_skipped_share": jnp.mean(skipped),
     "model_transitions": state.buffer.size,
+    "model_empty_buffer": (state.buffer.size == 0).astype(losses.dtype),
   }
   return state.replace(layers=unravel(flat), moments=moments, directions=directions, key=key), metrics
 
 
-def transitions_of(window: Window, last_obs: jax.Array) -> tuple[Transition, jax.Array]:
-  """A window's transitions, `[T N, ...]`, and which of them can be learned of, `[T N]`."""
+def transitions_of(
+  window: Window, last_obs: jax.Array, final_obs: jax.Array | None = None
+) -> tuple[Transition, jax.Array]:
+  """A window's transitions, `[T N, ...]`, and which of them can be learned of, `[T N]`.
+
+  Args:
+    window: the epoch's experience.
+    last_obs: raw observations after it, `[N, O]`.
+    final_obs: raw observations that steps reached before any reset, `[T, N, O]`; without them a step that ends an
+      episode is not learned of.
+  """
   obs = window.raw_observation
   reached = jnp.concatenate([obs[1:], last_obs[None]])
-  batch = Transition(obs, squash(window.action), reached - obs, window.reward)
-  finite = jnp.all(jnp.isfinite(batch.obs) & jnp.isfinite(batch.change), axis=-1) & jnp.isfinite(batch.reward)
-  usable = (window.done == 0) & (window.fault == 0) & finite
+  usable = window.fault == 0
+  if final_obs is None:
+    usable &= window.done == 0
+  else:
+    reached = jnp.where(window.done[..., None] > 0, final_obs, reached)
+  batch = Transition(obs, squash(window.action), reached - obs, window.reward, window.worthless)
+  usable &= jnp.all(jnp.isfinite(batch.obs) & jnp.isfinite(batch.change), axis=-1) & jnp.isfinite(batch.reward)
   flat = jax.tree.map(lambda leaf: jax.lax.stop_gradient(leaf).reshape(-1, *leaf.shape[2:]), batch)
   return flat, usable.reshape(-1)
 

@@ -9,7 +9,12 @@ from gippo_jax.plain import Plain, PlainMapping
 _EPOCHS_TO_DIVERGE = 20
 # Shares by metric, and by the endings that algorithms give theirs: of an epoch's steps of an optimiser, those whose
 # gradient was not finite, wholly (the step was skipped) or in parts (they were replaced by 0).
-_SHARES = {"fault_share": "steps failed", "sample_gradient_dropped": "samples' gradients were not finite"}
+_SHARES = {
+  "fault_share": "steps failed",
+  "sample_gradient_dropped": "samples' gradients were not finite",
+  "model_nonfinite_predictions": "model's predictions were not finite",
+  "model_empty_buffer": "model's minibatches came of an empty buffer",
+}
 _ENDINGS = {"_skipped_share": "steps were skipped", "_nonfinite_share": "gradients had entries that were not finite"}
 _LOSS = "_loss"
 

@@ -13,7 +13,7 @@ from gippo_jax.programs.probe import probe_gradients
 from tests import configs
 from tests.configs import ALGORITHMS
 
-NO_GRADIENTS = ("lr", "ppo", "shac_model", "gippo_model")
+NO_GRADIENTS = ("lr", "ppo", "shac_model", "gippo_model", "rp_dp", "rp_dr")
 NEED_GRADIENTS = set(ALGORITHMS) - set(NO_GRADIENTS)
 SMALL = {
   "num_envs": 8,

@@ -43,6 +43,8 @@ def test_an_interruption_changes_nothing(bad, cuts):
     ("ppo_skipped_share", "100 % of the ppo's steps were skipped"),
     ("critic_nonfinite_share", "100 % of the critic's gradients had entries that were not finite"),
     ("fault_share", "100 % of the steps failed"),
+    ("model_nonfinite_predictions", "100 % of the model's predictions were not finite"),
+    ("model_empty_buffer", "100 % of the model's minibatches came of an empty buffer"),
   ],
 )
 def test_every_share_counts(name, words):

@@ -1,0 +1,67 @@
+"""Action-value critics: drawn apart, the squashed action beside the observation, soft one-step targets."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gippo_jax.learning import gaussian
+from gippo_jax.learning.action_value import Experience, regression_loss, soft_targets, with_action_critics
+from gippo_jax.learning.agents import actor_in_order
+from tests.algorithms.settings import config_of, setting
+
+RNG = np.random.default_rng(0)
+BATCH = Experience(
+  obs=jnp.asarray(RNG.normal(size=(5, 4))),
+  action=jnp.asarray(RNG.uniform(-1, 1, size=(5, 2))),
+  reward=jnp.asarray(RNG.normal(size=5)),
+  reached=jnp.asarray(RNG.normal(size=(5, 4))),
+  terminal=jnp.asarray([0.0, 1.0, 0.0, 0.0, 1.0]),
+)
+
+
+@functools.cache
+def drawn():
+  setup, networks = with_action_critics(setting(config_of("shac"))[0], 2)
+  actor, critic = jax.jit(networks.init)(jax.random.key(0), setup.config.actor)
+  return setup, networks, actor, critic
+
+
+def test_critics_are_drawn_apart_and_see_the_action():
+  setup, networks, actor, critic = drawn()
+  assert setup.networks is networks
+  values = networks.action_values(critic, BATCH.obs, BATCH.action)
+  assert values.shape == (2, 5)
+  assert np.min(np.abs(values[0] - values[1])) > 1e-6
+  moved = networks.action_values(critic, BATCH.obs, BATCH.action + 0.1)
+  assert np.min(np.abs(moved - values)) > 1e-6
+  np.testing.assert_array_equal(networks.value(critic, BATCH.obs), 0.0)
+  policy = setting(config_of("shac"))[0].networks
+  np.testing.assert_array_equal(networks.policy(actor, BATCH.obs)[0], policy.policy(actor, BATCH.obs)[0])
+  np.testing.assert_array_equal(actor_in_order(networks, actor), actor_in_order(policy, actor))
+  assert hash(networks) == hash(with_action_critics(setting(config_of("shac"))[0], 2)[1])
+
+
+def test_targets_are_the_soft_ones():
+  """One by one; nothing is worth anything after an early end."""
+  _, networks, actor, critic = drawn()
+  noise = jnp.asarray(RNG.normal(size=(5, 2)))
+
+  def values(obs, action):
+    return 3.0 * networks.action_values(critic, obs, action) + 1.0
+
+  found = jax.jit(lambda noise: soft_targets(networks, actor, values, BATCH, noise, 0.9, 0.2))(noise)
+  for i in range(5):
+    mean, log_std = networks.policy(actor, BATCH.reached[i])
+    action = mean + jnp.exp(log_std) * noise[i]
+    least = min(values(BATCH.reached[i], jnp.tanh(action)))
+    soft = least - 0.2 * gaussian.squashed_log_prob(mean, log_std, action)
+    wanted = BATCH.reward[i] + 0.9 * (1.0 - BATCH.terminal[i]) * soft
+    np.testing.assert_allclose(found[i], wanted, rtol=1e-12)
+
+
+def test_the_loss_is_the_sum_of_the_critics_errors():
+  values = jnp.asarray([[1.0, 2.0, 0.0, 0.0, 0.0], [0.0, 0.0, 3.0, 0.0, 0.0]])
+  found = regression_loss(lambda obs, action: values, BATCH, jnp.zeros(5))
+  np.testing.assert_allclose(found, (1.0 + 4.0 + 9.0) / 5.0)
