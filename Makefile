@@ -96,6 +96,7 @@ methods: $(INSTALLED)
 	$(RUN) -m experiments.variance --docs=docs
 	$(RUN) -m experiments.optimism --docs=docs
 	$(RUN) -m experiments.spectral --docs=docs
+	$(RUN) -m experiments.spectral --learning --docs=docs
 
 # Gradients at jumps (docs/discontinuities.md); GI-PPO's relatives on the cart-pole, two seeds each, then all of them on
 # the closed-form problems (docs/rivals.md).

@@ -1,7 +1,8 @@
 """Gradients through models of several steps: `python -m experiments.spectral --docs=docs` measures and draws.
 
 Variance against the horizon through random networks, with and without spectral normalisation; variance and bias against
-the horizon through learned models of the cart-pole.
+the horizon through learned models of the cart-pole. With `--learning` instead: RP-DP trained on the pendulum through 3
+and 10 steps, with and without it, and surfaces of the objective.
 """
 
 import pathlib
@@ -15,6 +16,7 @@ from matplotlib.figure import Figure
 
 from gippo_jax.cli.console import console
 from gippo_jax.errors import UserError
+from gippo_jax.experiments.measurements import spectral_report as report
 from gippo_jax.experiments.measurements.spectral import growth, learned_model, measure_cartpole, measure_random
 from gippo_jax.experiments.tables.documents import markdown_table, replace_block, save_figure
 from gippo_jax.learning import world_model
@@ -27,20 +29,57 @@ _HORIZONS = (1, 3, 5, 10, 20)
 _TRANSITIONS = 16_384
 _ROUNDS = 4
 
+_SURFACE_SIZE = 31
+
 _OUT = flags.DEFINE_string("out", "runs/spectral", "Folder for spectral.json, the table and the picture.")
 _DOCS = flags.DEFINE_string("docs", None, "Documentation folder whose table and picture are renewed.")
 _SAMPLES = flags.DEFINE_integer("samples", 256, "Gradients of each estimate.", lower_bound=2)
 _TRUE_SAMPLES = flags.DEFINE_integer("true_samples", 4096, "Gradients of the truth.", lower_bound=2)
 _STEPS = flags.DEFINE_integer("steps", 1000, "Gradient steps of a model, in each of four rounds.", lower_bound=1)
+_LEARNING = flags.DEFINE_bool("learning", False, "The trainings, in the place of the variances.")
+_SEEDS = flags.DEFINE_integer("seeds", 5, "--learning: trainings of each kind.")
+_EPOCHS = flags.DEFINE_integer("epochs", 150, "--learning: epochs of a training, 128 environment steps each.")
 
 
 def main(arguments: Sequence[str]) -> int:
   """Measures, writes and draws."""
   if len(arguments) > 1:
     raise UserError(f"python -m experiments.spectral: {arguments[1]!r} is not allowed; allowed: flags, see --help")
-  jax.config.update("jax_enable_x64", True)  # variances grow beyond float32
+  for flag, allowed, is_allowed in (
+    (_SEEDS, "an integer >= 2, for an interval", _SEEDS.value >= 2),
+    (_EPOCHS, "a positive multiple of 15", _EPOCHS.value >= 15 and _EPOCHS.value % 15 == 0),
+  ):
+    if not is_allowed:
+      raise UserError(f"--{flag.name}: {flag.value} is not allowed; allowed: {allowed}")
   begin = time.perf_counter()
-  random_key, model_key, cartpole_key = jax.random.split(jax.random.key(0), 3)
+  if _LEARNING.value:
+    found = report.measure_learning(_SEEDS.value, _EPOCHS.value, _SURFACE_SIZE, jax.random.key(0))
+    figures = {"spectral_learning": report.draw_curves(found), "spectral_surfaces": report.draw_surfaces(found)}
+    name, text = "spectral_learning", report.table(found)
+  else:
+    jax.config.update("jax_enable_x64", True)  # variances grow beyond float32
+    found = measure_variances(jax.random.key(0))
+    name, text, figures = "spectral", table(found), {"spectral": draw(found)}
+  found |= {"versions": {"jax": jax.__version__}, "seconds": time.perf_counter() - begin}
+  out = pathlib.Path(_OUT.value)
+  out.mkdir(parents=True, exist_ok=True)
+  write_json(out / f"{name}.json", found)
+  for picture, figure in figures.items():
+    save_figure(figure, out, picture)
+  if _DOCS.value:
+    docs = pathlib.Path(_DOCS.value)
+    for picture, figure in figures.items():
+      save_figure(figure, docs / "images", picture)
+    write_json(docs / f"{name}.json", found)
+    replace_block(docs / "methods_learned_model.md", name.replace("_", " "), text)
+  print(text)
+  print(f"Files in {out}: {name}.json, {', '.join(f'{picture}.png' for picture in figures)}; {found['seconds']:.0f} s")
+  return 0
+
+
+def measure_variances(key: jax.Array) -> Plain:
+  """Variances through random networks, and variances and biases through learned models of the cart-pole."""
+  random_key, model_key, cartpole_key = jax.random.split(key, 3)
   random = measure_random(_RANDOM_HORIZONS, 5, _SAMPLES.value, random_key)
   losses, models = {}, {}
   for label, is_normalized in (("model", False), ("model, normalised", True)):
@@ -48,21 +87,7 @@ def main(arguments: Sequence[str]) -> int:
     state, losses[label] = learned_model(config, _TRANSITIONS, _ROUNDS, model_key)
     models[label] = _predictor(state, config)
   cartpole = measure_cartpole(_HORIZONS, models, _SAMPLES.value, _TRUE_SAMPLES.value, cartpole_key)
-  found: Plain = {"random": random, "cartpole": cartpole, "losses": losses, "versions": {"jax": jax.__version__}}
-  found["seconds"] = time.perf_counter() - begin
-  out = pathlib.Path(_OUT.value)
-  out.mkdir(parents=True, exist_ok=True)
-  write_json(out / "spectral.json", found)
-  save_figure(draw(found), out, "spectral")
-  text = table(found)
-  if _DOCS.value:
-    docs = pathlib.Path(_DOCS.value)
-    save_figure(draw(found), docs / "images", "spectral")
-    write_json(docs / "spectral.json", found)
-    replace_block(docs / "methods_learned_model.md", "spectral", text)
-  print(text)
-  print(f"Files in {out}: spectral.json, spectral.png, spectral.svg; {found['seconds']:.0f} s")
-  return 0
+  return {"random": random, "cartpole": cartpole, "losses": losses}
 
 
 def _predictor(state: ModelState, config: ModelConfig) -> Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]:

@@ -66,7 +66,7 @@ def config_of(case: Case, num_epochs: int) -> Config:
       "final_learning_rate": rate,
     },
     adam={"beta1": 0.9, "beta2": 0.999},
-    model={"units": units, "activation": "relu", "spectral_norm": case.is_normalized, "num_steps": 64},
+    model={"units": units, "activation": "relu", "spectral_norm": case.is_normalized, "capacity": 32_768},
     expansion=ExpansionConfig(
       horizon=case.horizon, num_steps=32, minibatch_size=128, learning_rate=rate, final_learning_rate=rate
     ),
@@ -114,7 +114,7 @@ def learn(
   return states, {name: np.asarray(value) for name, value in found.items()}
 
 
-def _directions(params: PyTree, key: jax.Array) -> tuple[PyTree, PyTree]:
+def directions(params: PyTree, key: jax.Array) -> tuple[PyTree, PyTree]:
   """Two random directions, each array of which has the length of the parameters' own."""
   leaves, structure = jax.tree.flatten(params)
   drawn = [
@@ -130,9 +130,9 @@ def _directions(params: PyTree, key: jax.Array) -> tuple[PyTree, PyTree]:
   return first, second
 
 
-def _surface(objective: Callable[[PyTree], jax.Array], params: PyTree, size: int, key: jax.Array) -> np.ndarray:
+def surface(objective: Callable[[PyTree], jax.Array], params: PyTree, size: int, key: jax.Array) -> np.ndarray:
   """The objective over a square around the parameters, `[size, size]`, the first direction downwards."""
-  first, second = _directions(params, key)
+  first, second = directions(params, key)
   steps = jnp.linspace(-_REACH, _REACH, size)
 
   def at(place: jax.Array) -> jax.Array:
@@ -151,7 +151,7 @@ def random_surface(system: Random, horizon: int, size: int, key: jax.Array) -> n
     steps = jnp.asarray(horizon)
     return jnp.mean(jax.vmap(drawn.total, in_axes=(None, 0, 0, None))(policy, drawn.starts, drawn.noise, steps))
 
-  return _surface(mean, drawn.policy, size, direction_key)
+  return surface(mean, drawn.policy, size, direction_key)
 
 
 class Objective(NamedTuple):
@@ -210,7 +210,7 @@ def objective_of(
 def learned_surface(objective: Objective, size: int, key: jax.Array) -> np.ndarray:
   """The mean objective over a square around the policy's parameters, `[size, size]`."""
   starts, noise = objective.starts, objective.noise
-  return _surface(lambda params: jnp.mean(objective.totals(params, starts, noise)), objective.params, size, key)
+  return surface(lambda params: jnp.mean(objective.totals(params, starts, noise)), objective.params, size, key)
 
 
 def relative_variance(objective: Objective) -> float:

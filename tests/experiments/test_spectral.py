@@ -3,7 +3,9 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
+from gippo_jax.experiments.measurements import spectral_report
 from gippo_jax.experiments.measurements.spectral import (
   RANDOM_SYSTEMS,
   growth,
@@ -11,6 +13,7 @@ from gippo_jax.experiments.measurements.spectral import (
   measure_cartpole,
   random_variances,
 )
+from gippo_jax.experiments.measurements.spectral_learning import directions, random_surface, roughness, surface
 from gippo_jax.learning.world_model import ModelConfig
 from tests.commands import check_error, command, environment_of, execute
 
@@ -49,7 +52,51 @@ def test_a_normalised_model_of_the_cartpole_is_learned():
   assert after < 0.5 * before
 
 
-def test_bad_words_are_one_line():
-  check_error(
-    execute(environment_of(), *command("experiments.spectral", "all")), "'all' is not allowed; allowed: flags"
-  )
+def test_a_surface_is_the_objective_around_the_parameters():
+  """A quadratic along directions as long as the parameters: known at centre and corners; a slope is smooth."""
+  params = {"weight": jnp.asarray([3.0, -4.0]), "bias": jnp.asarray([0.5])}
+  key = jax.random.key(0)
+  first, second = directions(params, key)
+  for direction in (first, second):
+    np.testing.assert_allclose([jnp.linalg.norm(leaf) for leaf in (direction["weight"], direction["bias"])], [5.0, 0.5])
+
+  def quadratic(params):
+    return jnp.sum(params["weight"] ** 2) + params["bias"][0]
+
+  found = surface(quadratic, params, 5, key)
+  np.testing.assert_allclose(found[2, 2], 25.5)
+  corner = jax.tree.map(lambda x, one, two: x - one + two, params, first, second)
+  np.testing.assert_allclose(found[0, 4], quadratic(corner))
+  x = np.linspace(-1.0, 1.0, 9)
+  tilted, rough = x[:, None] + 2.0 * x[None], np.random.default_rng(0).normal(size=(9, 9))
+  assert roughness(tilted) < 1e-9
+  np.testing.assert_allclose(roughness(rough), np.sqrt(3.0), rtol=0.2)  # of white noise: variances 6 and 2
+
+
+def test_surfaces_of_random_networks_are_smoother_with_normalisation():
+  rough = [roughness(random_surface(RANDOM_SYSTEMS[index], 15, 9, jax.random.key(1))) for index in (0, 3)]
+  assert rough[1] < 0.5 * rough[0]
+
+
+@pytest.mark.slow
+def test_a_short_training_of_every_kind_is_measured_and_drawn(monkeypatch):
+  monkeypatch.setattr(spectral_report, "CASES", spectral_report.CASES[:2])
+  found = spectral_report.measure_learning(2, 15, 3, jax.random.key(0))
+  assert np.shape(found["rows"][1]["return"]) == (2, 15)
+  assert np.all(np.isfinite(found["rows"][1]["surface"]))
+  lines = spectral_report.table(found).splitlines()
+  assert lines[2].startswith("| h = 3, plain | -")
+  assert lines[3].startswith("| h = 3, normalised | -")
+  spectral_report.draw_curves(found)
+
+
+@pytest.mark.parametrize(
+  ("argument", "message"),
+  [
+    ("all", "'all' is not allowed; allowed: flags"),
+    ("--seeds=1", "--seeds: 1 is not allowed; allowed: an integer >= 2, for an interval"),
+    ("--epochs=20", "--epochs: 20 is not allowed; allowed: a positive multiple of 15"),
+  ],
+)
+def test_bad_words_are_one_line(argument, message):
+  check_error(execute(environment_of(), *command("experiments.spectral", argument)), message)
