@@ -1,5 +1,8 @@
 """What the trainings with and without spectral normalisation come to: numbers, a table, and two pictures."""
 
+import json
+import pathlib
+import time
 from collections.abc import Sequence
 
 import jax
@@ -20,6 +23,7 @@ from gippo_jax.experiments.measurements.spectral_learning import (
 )
 from gippo_jax.experiments.tables.documents import markdown_table
 from gippo_jax.plain import Plain
+from gippo_jax.runs.files import write_json
 from gippo_jax.runs.statistics import Interval, bootstrap_interval
 
 CASES = (Case(3, False), Case(3, True), Case(10, False), Case(10, True))
@@ -32,33 +36,28 @@ _SURFACE_STARTS = 64
 _STEPS_PER_EPOCH = 128
 
 
-def measure_learning(num_seeds: int, num_epochs: int, size: int, key: jax.Array) -> Plain:
+def measure_learning(folder: pathlib.Path, num_seeds: int, num_epochs: int, size: int, key: jax.Array) -> Plain:
   """Trains all cases, and looks at the objective around where the first seed of each ends.
 
   Args:
+    folder: where each case is kept once it is done; one that is there is not trained again.
     num_seeds: trainings of a case.
     num_epochs: a multiple of 15.
     size: points along a surface's side.
     key: of all draws; the cases have the same ones.
   """
-  env = pendulum()
   train_key, look_key, random_key = jax.random.split(key, 3)
+  settings = {"num_seeds": num_seeds, "num_epochs": num_epochs, "size": size, "jax": jax.__version__}
   rows = []
   for case in CASES:
-    config = config_of(case, num_epochs)
-    states, found = learn(env, config, num_seeds, num_epochs, _LOOKS, train_key)
-    first = jax.tree.map(lambda leaf: leaf[0], states)
-    variances = {
-      str(horizon): relative_variance(objective_of(env, config, first, horizon, _VARIANCE_STARTS, look_key))
-      for horizon in _HORIZONS
-    }
-    objective = objective_of(env, config, first, case.horizon, _SURFACE_STARTS, look_key)
-    surface = learned_surface(objective, size, look_key)
-    rows.append(
-      {"horizon": case.horizon, "normalized": case.is_normalized, "label": case.label, "variances": variances}
-      | {name: value.tolist() for name, value in found.items()}
-      | {"surface": _rounded(surface), "roughness": roughness(surface)}
-    )
+    kept = folder / f"learning_{case.horizon}_{'normalised' if case.is_normalized else 'plain'}.json"
+    row = json.loads(kept.read_text()) if kept.exists() else {}
+    if row.get("settings") != settings:
+      begin = time.perf_counter()
+      row = _measure_case(case, num_seeds, num_epochs, size, train_key, look_key)
+      row |= {"settings": settings, "seconds": time.perf_counter() - begin}
+      write_json(kept, row)
+    rows.append(row)
   surfaces = []
   for index in (0, len(RANDOM_SYSTEMS) - 1):
     for horizon in _RANDOM_HORIZONS:
@@ -67,7 +66,25 @@ def measure_learning(num_seeds: int, num_epochs: int, size: int, key: jax.Array)
         {"system": RANDOM_SYSTEMS[index].label, "horizon": horizon}
         | {"surface": _rounded(surface), "roughness": roughness(surface)}
       )
-  return {"rows": rows, "surfaces": surfaces, "num_epochs": num_epochs, "num_seeds": num_seeds}
+  return {"rows": rows, "surfaces": surfaces} | settings
+
+
+def _measure_case(
+  case: Case, num_seeds: int, num_epochs: int, size: int, train_key: jax.Array, look_key: jax.Array
+) -> Plain:
+  env, config = pendulum(), config_of(case, num_epochs)
+  states, found = learn(env, config, num_seeds, num_epochs, _LOOKS, train_key)
+  first = jax.tree.map(lambda leaf: leaf[0], states)
+  variances = {
+    str(horizon): relative_variance(objective_of(env, config, first, horizon, _VARIANCE_STARTS, look_key))
+    for horizon in _HORIZONS
+  }
+  surface = learned_surface(objective_of(env, config, first, case.horizon, _SURFACE_STARTS, look_key), size, look_key)
+  return (
+    {"horizon": case.horizon, "normalized": case.is_normalized, "label": case.label, "variances": variances}
+    | {name: value.tolist() for name, value in found.items()}
+    | {"surface": _rounded(surface), "roughness": roughness(surface)}
+  )
 
 
 def _rounded(surface: np.ndarray) -> list[list[float]]:

@@ -79,15 +79,17 @@ def test_surfaces_of_random_networks_are_smoother_with_normalisation():
 
 
 @pytest.mark.slow
-def test_a_short_training_of_every_kind_is_measured_and_drawn(monkeypatch):
+def test_a_short_training_of_every_kind_is_measured_kept_and_drawn(monkeypatch, tmp_path):
   monkeypatch.setattr(spectral_report, "CASES", spectral_report.CASES[:2])
-  found = spectral_report.measure_learning(2, 15, 3, jax.random.key(0))
+  found = spectral_report.measure_learning(tmp_path, 2, 15, 3, jax.random.key(0))
   assert np.shape(found["rows"][1]["return"]) == (2, 15)
   assert np.all(np.isfinite(found["rows"][1]["surface"]))
   lines = spectral_report.table(found).splitlines()
   assert lines[2].startswith("| h = 3, plain | -")
   assert lines[3].startswith("| h = 3, normalised | -")
   spectral_report.draw_curves(found)
+  monkeypatch.setattr(spectral_report, "learn", None)
+  assert spectral_report.measure_learning(tmp_path, 2, 15, 3, jax.random.key(0)) == found
 
 
 @pytest.mark.parametrize(
