@@ -53,7 +53,14 @@ def test_a_member_equals_the_same_configuration_run_alone(tmp_path, algorithm):
   """Three settings that differ in several fields, two chunks (the second one shorter), on two devices."""
   env = envs.make(**POINT_MASS)
   base = Experiment(config_of(algorithm), RunConfig(seed=7, log_interval=1, evaluation_episodes=2), POINT_MASS)
-  name = {"gippo": "ppo", "lr": "likelihood_ratio"}.get(algorithm, algorithm)
+  name = {
+    "gippo": "ppo",
+    "lr": "likelihood_ratio",
+    "shac_model": "shac",
+    "gippo_model": "ppo",
+    "rp_dp": "expansion",
+    "rp_dr": "expansion",
+  }.get(algorithm, algorithm)
   space = {f"{name}.learning_rate": [1e-3, 2e-3, 5e-3], "critic.learning_rate": [1e-3], "discount": [0.9]}
   _, members, folder, prepared = sweep(tmp_path, base, space, env, members_per_chunk=2)
   assert [len(chunk) for chunk in prepared.chunks] == [2, 1]
