@@ -44,8 +44,11 @@ _CRITERION = FLAGS.choice(
   "Settings are ranked by the mean of this over their seeds.",
 )
 _PICTURES = FLAGS.choice("pictures", "best", ["best", "all"], "Members that get a learning_curve.png.")
-_SHARD = FLAGS.text(
-  "shard", None, "i/n: train only every n-th member, from the i-th on; the others are other processes' work."
+_WORKERS = FLAGS.integer(
+  "workers",
+  1,
+  "Processes that train this sweep together: this same command, started as often, on machines that share the folder.",
+  minimum=1,
 )
 _DRY_RUN = FLAGS.switch("dry-run", False, "Only print the plan.")
 _CACHE = FLAGS.switch("compilation_cache", True, "Keep compiled programs on disk for the next run.")
@@ -64,7 +67,6 @@ def main(words: Sequence[str]) -> int:
   from gippo_jax.runs.interrupt import raised
   from gippo_jax.sweep.folder import SweepFolder
   from gippo_jax.sweep.plan import group_members, make_members
-  from gippo_jax.sweep.shards import parse_shard, shard_of
   from gippo_jax.sweep.space import assignments, check_space, expand
 
   base = experiment_of(FLAGS.config)
@@ -73,15 +75,13 @@ def main(words: Sequence[str]) -> int:
   settings = assignments(space, _RANDOM.value, _RANDOM_SEED.value)
   experiments = expand(base, settings)
   members = make_members(experiments, settings)
-  mine = shard_of(members, *parse_shard(_SHARD.value)) if _SHARD.value else members
-  configure_jax(len(mine), _CACHE.value)  # first: environments may make arrays
+  configure_jax(len(members), _CACHE.value)  # first: environments may make arrays
 
-  folder = SweepFolder(_WORKDIR.value or pathlib.Path("runs") / f"sweep_{base.label}", base, settings)
+  folder = SweepFolder(_WORKDIR.value or pathlib.Path("runs") / f"sweep_{base.label}", base, settings, members)
   folder.check()
-  shard = _SHARD.value and _SHARD.value.replace("/", "-of-")
   try:
     with raised():
-      return _run(folder, members, mine, group_members(mine), settings, shard)
+      return _run(folder, members, group_members(members), settings)
   except KeyboardInterrupt:  # while compiling, or between chunks; within one it ends the chunk in peace
     print(f"interrupted; the same command goes on where {folder.path} ends", file=sys.stderr)
     return 130
@@ -96,21 +96,25 @@ def _space() -> "Space":
 
 
 def _run(
-  folder: "SweepFolder",
-  members: "list[Member]",
-  mine: "list[Member]",
-  groups: "list[list[Member]]",
-  settings: "list[Assignment]",
-  shard: str | None,
+  folder: "SweepFolder", members: "list[Member]", groups: "list[list[Member]]", settings: "list[Assignment]"
 ) -> int:
   from gippo_jax.runs.progress import default_progress
   from gippo_jax.sweep.execute import Options, execute, make_environment, prepare
   from gippo_jax.sweep.results import report
 
-  options = Options(_CHUNK.value, _ARRANGEMENT.value, None if _MEMORY.value is None else _MEMORY.value * 2**30)
+  memory = None if _MEMORY.value is None else _MEMORY.value * 2**30
+  options = Options(_CHUNK.value, _ARRANGEMENT.value, memory, _WORKERS.value)
+  plan, status = [], "finished"
+
+  def report_in_turn(status: str) -> "Results":
+    whole = list(dict.fromkeys([*folder.stored_plan(), *plan]))  # with those of earlier starts and of other workers
+    return report(folder, members, settings, _CRITERION.value, status, whole)
+
+  def report_as(status: str) -> None:
+    with folder.turn():
+      report_in_turn(status)
+
   if all(map(folder.summary_of, members)):
-    plan, status = folder.stored_plan(), "finished"
-    folder.close(members)
     print(f"{folder.path} holds this sweep, finished; nothing to train.")
   else:
     # Every environment before any program: a wrong one at the end of a grid is told at once.
@@ -121,20 +125,14 @@ def _run(
     print("\n".join(f"group {number + 1}: {line}" for number, line in enumerate(plan)), flush=True)
     if _DRY_RUN.value:
       return 0
-    plan = [*folder.stored_plan(), *plan]
 
-    def after_chunk():
-      report(folder, members, settings, _CRITERION.value, "running", plan)
-
-    with folder.held(mine, shard, print):
-      status = execute(prepared, folder, default_progress, after_chunk)
-      if status == "finished":
-        folder.close(mine)
-    if status == "finished" and not all(map(folder.summary_of, members)):
-      status = "running"  # the last shard to end reports the whole
-  results = report(folder, members, settings, _CRITERION.value, status, plan)
-  if results["best"]:
-    _draw(folder, members, results)
+    folder.open(print)
+    status = execute(prepared, folder, default_progress, lambda: report_as("running"))
+  with folder.turn():
+    results = report_in_turn(status)
+    if results["best"]:
+      _draw(folder, members, results)
+    folder.chunks.close()
   return _tell(folder, results)
 
 

@@ -6,12 +6,12 @@ import signal
 import time
 from collections.abc import Iterator
 from types import FrameType
-from typing import Self
+from typing import Protocol, Self
 
 # A supervisor and a terminal often send the same signal twice at once; a second wish comes later than that.
 _SECONDS_TO_A_SECOND_WISH = 3.0
-# A terminal that is closed says SIGHUP.
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# A terminal that is closed says SIGHUP; SLURM says one of the last two before a job's time is up.
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
 def end_at_once() -> None:
@@ -34,6 +34,15 @@ def raised() -> Iterator[None]:
     yield
   finally:
     signal.signal(signal.SIGINT, previous)
+
+
+class Wish(Protocol):
+  """What a training asks between its chunks."""
+
+  @property
+  def requested(self) -> bool:
+    """Whether it should end in peace."""
+    ...
 
 
 class Interrupt:

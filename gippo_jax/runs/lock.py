@@ -16,7 +16,7 @@ from gippo_jax.runs.files import unwritable
 from gippo_jax.runs.owners import is_alive
 
 # File systems without locks say one of these; there the process number has to do.
-_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
+NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
 
 _BETWEEN_TRIES = 0.05  # seconds, of those who wait
 
@@ -36,13 +36,7 @@ class Holder(NamedTuple):
 
 
 @contextlib.contextmanager
-def locked(
-  folder: pathlib.Path,
-  flag: str = "--workdir",
-  shard: str | None = None,
-  name: str = "lock",
-  patience: float = 0.0,
-) -> Iterator[None]:
+def locked(folder: pathlib.Path, flag: str = "--workdir", name: str = "lock", patience: float = 0.0) -> Iterator[None]:
   """Held while the folder is written.
 
   The lock is a file with the holder's process and machine, and a lock of the operating system on it, which ends with
@@ -52,23 +46,19 @@ def locked(
   Args:
     folder: made if needed.
     flag: that named it, for messages.
-    shard: `i-of-n`: shards of one n may work side by side.
     name: of the lock's file.
     patience: seconds to wait for the same lock before giving up.
 
   Raises:
     UserError: when another process holds it, or the folder cannot be written; nothing is touched.
   """
-  file = folder / (f"{name}.{shard}" if shard else name)
+  file = folder / name
   try:
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = _acquire(file, flag, time.monotonic() + patience)
   except OSError as error:
     raise unwritable(flag, folder, error) from None
   try:
-    for other in folder.glob("lock*"):
-      if other.name != file.name and _excludes(other.name, shard):
-        _require_free(other, flag)
     yield
   finally:
     file.unlink(missing_ok=True)
@@ -98,42 +88,16 @@ def _acquire(file: pathlib.Path, flag: str, deadline: float) -> int:
       time.sleep(_BETWEEN_TRIES)
 
 
-def _require_free(file: pathlib.Path, flag: str) -> None:
-  """Refuses a lock that another process holds; a stale one is nobody's.
-
-  Raises:
-    UserError: when it is held.
-  """
-  try:
-    descriptor = os.open(file, os.O_RDWR)
-  except FileNotFoundError:
-    return
-  try:
-    holder = _read(descriptor)
-    if not _try(descriptor, holder) or _is_elsewhere(holder):
-      raise _refusal(file, flag, holder)
-  finally:
-    os.close(descriptor)
-
-
 def _try(descriptor: int, holder: Holder | None) -> bool:
   try:
     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
   except BlockingIOError:
     return False
   except OSError as error:
-    if error.errno not in _NO_LOCKS:
+    if error.errno not in NO_LOCKS:
       raise
     return holder is None or not is_alive(holder.pid)
   return True
-
-
-def _excludes(name: str, shard: str | None) -> bool:
-  """Whether a lock's name speaks against a shard, or against the whole when `None`."""
-  if not (name == "lock" or name.startswith("lock.")) or name.endswith(".tmp"):
-    return False
-  theirs = name.removeprefix("lock").removeprefix(".")
-  return shard is None or not theirs or theirs.partition("-of-")[2] != shard.partition("-of-")[2]
 
 
 def _is_elsewhere(holder: Holder | None) -> bool:

@@ -1,6 +1,7 @@
 """Who works at what: the names of processes, their signs of life, and how long one has been without them."""
 
 import os
+import pathlib
 import re
 import socket
 import threading
@@ -58,14 +59,18 @@ class Owner(NamedTuple):
 
 
 def is_alive(pid: int) -> bool:
-  """Whether this machine has such a process."""
+  """Whether this machine has such a process, and not only what is left of it until its parent has taken note."""
   try:
     os.kill(pid, 0)
   except (ProcessLookupError, OverflowError):
     return False
   except PermissionError:
     return True
-  return True
+  try:
+    state = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+  except OSError:  # not on Linux
+    return True
+  return state not in ("Z", "X")
 
 
 class Sightings:

@@ -13,7 +13,7 @@ from gippo_jax.programs import hosts
 from gippo_jax.programs.members import Runs, make_members
 from gippo_jax.runs.files import in_words
 from gippo_jax.runs.history import History
-from gippo_jax.runs.interrupt import Interrupt
+from gippo_jax.runs.interrupt import Interrupt, Wish
 from gippo_jax.runs.plotting import plot_learning_curve
 from gippo_jax.runs.policy_files import Sizes, write_policies
 from gippo_jax.runs.progress import Phases, Progress
@@ -81,7 +81,7 @@ def train_members(
   progress: Progress,
   split_later: bool = False,
   phases: Phases | None = None,
-  interrupt: Interrupt | None = None,
+  interrupt: Wish | None = None,
 ) -> Outcome:
   """Trains members, from their last checkpoint if there is one; a member that is lost stays as it was then.
 
@@ -93,7 +93,7 @@ def train_members(
     progress: told of every chunk.
     split_later: see `Recorder`.
     phases: what has taken time before.
-    interrupt: entered by the caller, where more than the training is to end in peace.
+    interrupt: the caller's, where more than the training is to end in peace, or for other reasons.
 
   Returns:
     States and summary; neither is written yet.

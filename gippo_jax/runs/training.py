@@ -19,7 +19,7 @@ from gippo_jax.runs.divergence import DivergenceWatch
 from gippo_jax.runs.files import Failures
 from gippo_jax.runs.history import HASH_EPOCH, History
 from gippo_jax.runs.initial import start_from
-from gippo_jax.runs.interrupt import Interrupt
+from gippo_jax.runs.interrupt import Wish
 from gippo_jax.runs.progress import Phases, Progress, Steady
 from gippo_jax.runs.recording import NoRecorder, Recorder, hide_unfinished
 from gippo_jax.runs.rows import resume_rows
@@ -40,7 +40,7 @@ class Training:
     seeds: of the members, `[num_members]`.
     workdir: receives rows and checkpoints; only the first of several processes touches it.
     progress: told of every chunk.
-    interrupt: entered; asked after every chunk.
+    interrupt: asked after every chunk.
     phases: what has taken time before.
     split_later: see `Recorder`.
   """
@@ -52,7 +52,7 @@ class Training:
     seeds: list[int],
     workdir: Workdir,
     progress: Progress,
-    interrupt: Interrupt,
+    interrupt: Wish,
     phases: Phases,
     split_later: bool = False,
   ):

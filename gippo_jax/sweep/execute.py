@@ -1,5 +1,6 @@
-"""Prepares the groups of a sweep, says what will be done, and trains chunk after chunk."""
+"""Prepares the groups of a sweep, says what will be done, and trains chunk after chunk, beside other workers."""
 
+import time
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -12,21 +13,19 @@ from gippo_jax.programs import estimate
 from gippo_jax.programs.members import Members
 from gippo_jax.programs.memory import describe_bytes
 from gippo_jax.programs.probe import probe_gradients
+from gippo_jax.runs.interrupt import Interrupt
 from gippo_jax.runs.progress import Progress
 from gippo_jax.runs.runner import train_members
+from gippo_jax.runs.workdir import Workdir
 from gippo_jax.sweep.arrangement import Arranged, arrange
+from gippo_jax.sweep.chunks import Claimed
+from gippo_jax.sweep.claims import Claim
 from gippo_jax.sweep.folder import SweepFolder
-from gippo_jax.sweep.plan import (
-  Member,
-  Memory,
-  chunk_length,
-  cut,
-  describe_group,
-  measure_memory,
-  stack,
-)
+from gippo_jax.sweep.plan import Member, Memory, chunk_length, describe_group, measure_memory, stack
 from gippo_jax.sweep.space import Assignment
 from gippo_jax.sweep.split import split
+
+_SECONDS_BETWEEN_LOOKS = 0.5
 
 
 class Options(NamedTuple):
@@ -36,11 +35,13 @@ class Options(NamedTuple):
     members_per_chunk: `None` for as many as are sensible.
     arrangement: `auto`, `map` or `vmap`.
     memory_limit: bytes a chunk may take; `None` for most of what is available.
+    num_workers: that are to train the sweep together.
   """
 
   members_per_chunk: int | None = None
   arrangement: str = "auto"
   memory_limit: float | None = None
+  num_workers: int = 1
 
 
 class Prepared(NamedTuple):
@@ -48,27 +49,31 @@ class Prepared(NamedTuple):
 
   Attributes:
     label: what its members have in common.
-    chunks: its members still to train.
+    members: all of them.
     num_done: members that have ended before.
+    num_chunks: in which the others train.
+    longest: chunk that this worker trains.
     arranged: its compiled program; `None` when nothing is to be trained.
     memory: what that takes.
   """
 
   label: str
-  chunks: list[list[Member]]
+  members: list[Member]
   num_done: int
-  arranged: Arranged | None
-  memory: Memory | None
+  num_chunks: int = 0
+  longest: int = 0
+  arranged: Arranged | None = None
+  memory: Memory | None = None
 
   def describe(self) -> str:
     """A line of the plan."""
-    count = sum(map(len, self.chunks))
+    count = len(self.members) - self.num_done
     done = f", {self.num_done} done before" if self.num_done else ""
     if self.arranged is None or self.memory is None:
       return f"{self.label}: nothing to train{done}"
     return (
-      f"{self.label}: {count} members{done}; {len(self.chunks)} chunk{'s' if len(self.chunks) > 1 else ''} of at most "
-      f"{max(map(len, self.chunks))}, {describe_bytes(self.memory.needed)} of the "
+      f"{self.label}: {count} members{done}; {self.num_chunks} chunk{'s' if self.num_chunks > 1 else ''} of at most "
+      f"{self.longest}, {describe_bytes(self.memory.needed)} of the "
       f"{describe_bytes(self.memory.available)} there are; {self.arranged.name} ({self.arranged.reason}), compiled in "
       f"{self.arranged.compile_seconds:.1f} s"
     )
@@ -94,7 +99,7 @@ def make_environment(group: list[Member]) -> Environment:
 def prepare(
   group: list[Member], env: Environment, settings: list[Assignment], folder: SweepFolder, options: Options
 ) -> Prepared:
-  """Compiles the program of a group and cuts what is left of it into chunks.
+  """Compiles the program of a group and plans the chunks of what is left of it; the folder is not touched.
 
   Args:
     group: its members.
@@ -109,24 +114,28 @@ def prepare(
   label = describe_group(group, settings)
   num_done = sum(folder.summary_of(member) is not None for member in group)
   if num_done == len(group):
-    return Prepared(label, [], num_done, None, None)
-  num_devices = len(jax.local_devices())
-  length = chunk_length(len(group) - num_done, options.members_per_chunk, num_devices)
-  chunks = _chunks(group, folder, length)
-  arranged = arrange(env, max(chunks, key=len), options.arrangement, len(chunks))
+    return Prepared(label, group, num_done)
+  chunks, wanted = folder.chunks, options.members_per_chunk
+  longest = chunk_length(len(group) - num_done, wanted, len(jax.local_devices()), options.num_workers)
+  # Those that an earlier start has begun go on as they are.
+  longest = max(longest, min(chunks.begun_length(group), wanted or len(group)))
+  arrangement = options.arrangement
+  if arrangement == "auto":
+    arrangement = chunks.arrangement(group) or "auto"
+  arranged = arrange(env, group[:longest], arrangement, len(chunks.plan(group, longest)))
   taken = _measure(arranged, options)
-  if not taken.fits and options.members_per_chunk is None and taken.most_members:
-    chunks = _chunks(group, folder, taken.most_members)
-    arranged = arrange(env, max(chunks, key=len), options.arrangement, len(chunks))
+  if not taken.fits and wanted is None and taken.most_members:
+    longest = taken.most_members
+    arranged = arrange(env, group[:longest], arrangement, len(chunks.plan(group, longest)))
     taken = _measure(arranged, options)
-  taken.require(options.members_per_chunk or taken.num_members)
-  return Prepared(label, chunks, num_done, arranged, taken)
+  taken.require(wanted or taken.num_members)
+  return Prepared(label, group, num_done, len(chunks.plan(group, longest)), longest, arranged, taken)
 
 
 def execute(
   prepared: list[Prepared], folder: SweepFolder, progress: Callable[[], Progress], after_chunk: Callable[[], None]
 ) -> str:
-  """Trains what is left.
+  """Trains what is left, chunk after chunk, as long as there are any that no other worker trains; then waits for those.
 
   Args:
     prepared: the groups.
@@ -135,33 +144,87 @@ def execute(
     after_chunk: called when a chunk's members have their folders.
 
   Returns:
-    `finished` or `interrupted`.
+    `finished` when all members have ended, or `interrupted`.
   """
-  total, done = sum(len(group.chunks) for group in prepared), 0
-  for group in prepared:
-    for chunk in group.chunks:
-      assert group.arranged is not None  # it has chunks
-      done += 1
-      shown = progress()
-      shown.note(f"chunk {done} of {total}: members {chunk[0].index} to {chunk[-1].index}, {group.label}")
-      workdir = folder.open_chunk(chunk)
-      members = Members(group.arranged.members.program, stack(chunk), len(chunk))
-      seeds = [member.seed for member in chunk]
-      outcome = train_members(chunk[0].experiment, members, seeds, workdir, shown, split_later=True)
-      if outcome.summary["status"] == "interrupted":
-        return "interrupted"
-      summary = outcome.summary | {"compile_seconds": group.arranged.compile_seconds}
-      outcome = outcome._replace(summary=summary)
-      split(workdir, chunk, outcome, folder.members)
-      folder.close_chunk(workdir)
-      after_chunk()
-  return "finished"
+  groups = [group for group in prepared if group.arranged is not None]
+  _cut(groups, folder)
+  groups = [_agree(group, folder) for group in groups]
+  told = False
+  with Interrupt() as interrupt:
+    while not interrupt.requested:
+      for group in groups:
+        claimed = folder.chunks.claim(group.members, group.longest)
+        if claimed is not None:
+          if _train(group, claimed, folder, progress(), interrupt):
+            after_chunk()
+          told = False
+          break
+      else:
+        owners = folder.chunks.owners
+        if not owners:
+          if all(folder.summary_of(member) is not None for group in groups for member in group.members):
+            return "finished"
+          _cut(groups, folder)
+          continue
+        if not told:
+          who = ", ".join(owner.describe() for owner in owners)
+          progress().note(f"what is left is being trained by {who}; waiting for its end")
+        told = True
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+  return "interrupted"
 
 
-def _chunks(group: list[Member], folder: SweepFolder, length: int) -> list[list[Member]]:
-  begun = folder.begun_chunk(group, length)
-  left = [member for member in group if member not in begun and folder.summary_of(member) is None]
-  return ([begun] if begun else []) + cut(left, length)
+def _cut(groups: list[Prepared], folder: SweepFolder) -> None:
+  with folder.turn():
+    for group in groups:
+      assert group.arranged is not None  # it has something to train
+      folder.chunks.cut(group.members, group.longest, group.arranged.members.program.arrangement)
+
+
+def _agree(group: Prepared, folder: SweepFolder) -> Prepared:
+  """With the arrangement that the worker who cut the chunks has chosen, so that results do not depend on who trains."""
+  assert group.arranged is not None  # it has something to train
+  members = group.arranged.members
+  decided = folder.chunks.arrangement(group.members)
+  if decided in (None, members.program.arrangement) or group.arranged.reason == "asked for":
+    return group
+  return group._replace(arranged=arrange(members.env, group.members[: group.longest], decided, group.num_chunks))
+
+
+class _UntilLost(NamedTuple):
+  """Ends a training in peace when a signal comes, or another worker has taken the chunk."""
+
+  interrupt: Interrupt
+  claim: Claim
+
+  @property
+  def requested(self) -> bool:
+    return self.interrupt.requested or self.claim.is_lost
+
+
+def _train(group: Prepared, claimed: Claimed, folder: SweepFolder, shown: Progress, interrupt: Interrupt) -> bool:
+  """Whether the members have ended and have their folders."""
+  members, claim = claimed
+  assert group.arranged is not None  # it has something to train
+  with claim:
+    left = len(folder.chunks.pool.pieces())
+    shown.note(f"training members {members[0].index} to {members[-1].index}, {group.label}; {left} chunks left")
+    workdir = Workdir(claim.path)
+    side_by_side = Members(group.arranged.members.program, stack(members), len(members))
+    seeds = [member.seed for member in members]
+    wish = _UntilLost(interrupt, claim)
+    outcome = train_members(
+      members[0].experiment, side_by_side, seeds, workdir, shown, split_later=True, interrupt=wish
+    )
+    if not claim.check():
+      shown.note("another worker has taken this chunk, since this one was silent for too long; it is the other's now")
+      return False
+    if outcome.summary["status"] == "interrupted":
+      return False
+    summary = outcome.summary | {"compile_seconds": group.arranged.compile_seconds}
+    split(workdir, members, outcome._replace(summary=summary), folder.members)
+    claim.finish()
+  return True
 
 
 def _measure(arranged: Arranged, options: Options) -> Memory:

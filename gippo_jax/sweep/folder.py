@@ -12,17 +12,14 @@ from gippo_jax.errors import UserError
 from gippo_jax.parsing import Experiment, parse
 from gippo_jax.plain import Plain
 from gippo_jax.runs.files import remove_leftovers, unwritable, write_json
-from gippo_jax.runs.lock import locked
 from gippo_jax.runs.summary import Summary
 from gippo_jax.runs.workdir import Workdir
+from gippo_jax.sweep.chunks import Chunks
 from gippo_jax.sweep.plan import Member
 from gippo_jax.sweep.space import Assignment
 
 # Marks a `best` that is a copy, where there are no links.
 _COPY = "copy_of_a_member"
-
-# Of a chunk's folder: says whose it is.
-_MARK = "members.json"
 
 
 def _as_parsed(part: str, present: Plain) -> object:
@@ -36,15 +33,19 @@ def _as_parsed(part: str, present: Plain) -> object:
 
 
 class SweepFolder:
-  """Paths of a sweep's files.
+  """Paths of a sweep's files, which any number of workers may share.
 
   Args:
     path: the folder; need not exist yet.
     base: what all members have in common.
     settings: values by field, for each setting.
+    members: all of them.
+
+  Attributes:
+    chunks: what is still to be trained.
   """
 
-  def __init__(self, path: str | os.PathLike, base: Experiment, settings: list[Assignment]):
+  def __init__(self, path: str | os.PathLike[str], base: Experiment, settings: list[Assignment], members: list[Member]):
     self.path = pathlib.Path(path).expanduser()
     self.members = self.path / "members"
     self.results = self.path / "sweep.json"
@@ -53,7 +54,8 @@ class SweepFolder:
     self.heat_map = self.path / "heat_map.png"
     self.parallel_coordinates = self.path / "parallel_coordinates.png"
     self._definition = self.path / "definition.json"
-    self._chunks = self.path / "chunks"
+    self._all = members
+    self.chunks = Chunks(self.path / "chunks", members, lambda member: self.summary_of(member) is not None)
     self._wanted = json.loads(json.dumps({"config": base.to_dict(), "settings": settings}))
 
   def check(self) -> None:
@@ -69,7 +71,7 @@ class SweepFolder:
     try:
       text = self._definition.read_text()
     except FileNotFoundError:
-      for own in (self.members, self._chunks, self.results):
+      for own in (self.members, self.results):
         if own.exists():
           raise UserError(
             f"--workdir: {self.path} holds {own.name} of a sweep, but not its {self._definition.name}; allowed: "
@@ -88,29 +90,39 @@ class SweepFolder:
         )
 
   @contextlib.contextmanager
-  def held(self, members: list[Member], shard: str | None, tell: Callable[[str], None]) -> Iterator[None]:
-    """Entered while members are trained: no other process trains them.
+  def turn(self) -> Iterator[None]:
+    """Entered by one worker at a time, to write what lies at the top of the folder, or to say what the chunks are.
+
+    Raises:
+      UserError: when the folder cannot be written, or holds something else.
+    """
+    with contextlib.ExitStack() as stack:
+      try:
+        stack.enter_context(self.chunks.pool.turn())
+      except OSError as error:
+        raise unwritable("--workdir", self.path, error) from None
+      yield
+
+  def open(self, tell: Callable[[str], None]) -> None:
+    """Says whose the folder is; any number of workers of the same sweep may do so.
 
     A member's folder whose configuration cannot be read is set aside, and the member trained again.
 
     Args:
-      members: that this process trains.
-      shard: `i-of-n`, where others train the rest; `None` for all of them.
       tell: receives a line for each folder that is set aside.
 
     Raises:
-      UserError: when another process trains any of them, the folder cannot be written, or holds something else.
+      UserError: when the folder cannot be written, or holds something else.
     """
-    with locked(self.path, shard=shard):
+    with self.turn():
       self.check()
       remove_leftovers(self.path)
       try:
         write_json(self._definition, self._wanted, durable=True)
       except OSError as error:
         raise unwritable("--workdir", self.path, error) from None
-      for member in members:
-        self._check_member(member, tell)
-      yield
+    for member in self._all:
+      self._check_member(member, tell)
 
   def _check_member(self, member: Member, tell: Callable[[str], None]) -> None:
     workdir = self.workdir_of(member)
@@ -122,7 +134,10 @@ class SweepFolder:
       aside = workdir.path.with_name(f"{workdir.path.name}.damaged")
       if aside.exists():
         aside = aside.with_name(f"{aside.name}.{time.time_ns()}")
-      workdir.path.rename(aside)
+      try:
+        workdir.path.rename(aside)
+      except FileNotFoundError:  # another worker has done it
+        return
       tell(f"{workdir.config} cannot be read; the folder is set aside as {aside.name}, its member is trained again")
       return
     workdir.check(member.experiment)
@@ -135,70 +150,18 @@ class SweepFolder:
     """What became of a member; `None` while it has not ended."""
     return self.workdir_of(member).finished_summary()
 
-  def begun_chunk(self, group: list[Member], longest: int) -> list[Member]:
-    """Members of a group whose chunk was interrupted, in its order; none when there is no chunk to go on with.
-
-    Args:
-      group: all members of the group.
-      longest: chunk that is allowed.
-    """
-    by_index = {member.index: member for member in group}
-    for file in sorted(self._chunks.glob(f"*/{_MARK}")):
-      indices = _indices_in(file)
-      # A chunk with members of other groups or shards is none of this one's.
-      if (
-        indices and by_index.keys() >= set(indices) and len(indices) <= longest and not all(map(self.summary_of, group))
-      ):
-        return [by_index[index] for index in indices]
-    return []
-
   def stored_plan(self) -> list[str]:
     """How members that have ended were trained, in words."""
     present = _json(self.results.read_text()) if self.results.exists() else None
     plan = present.get("plan") if isinstance(present, dict) else None
     return [str(line) for line in plan] if isinstance(plan, list) else []
 
-  def open_chunk(self, chunk: list[Member]) -> Workdir:
-    """The folder in which a chunk trains; what an interrupted one of other members left there is removed.
-
-    Raises:
-      UserError: when there is something there that no sweep has made.
-    """
-    folder = self._chunks / f"{chunk[0].index:04d}"
-    file, indices = folder / _MARK, [member.index for member in chunk]
-    if folder.exists() and _indices_in(file) != indices:
-      remove_leftovers(folder)
-      if not file.exists() and any(folder.iterdir()):
-        raise UserError(f"--workdir: {folder} is not a sweep's; allowed: another folder, or this one without it")
-      _remove(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(file, indices)
-    return Workdir(folder)
-
-  def close_chunk(self, workdir: Workdir) -> None:
-    """Removes the folder of a chunk whose members have theirs."""
-    _remove(workdir.path)
-
-  def close(self, members: list[Member]) -> None:
-    """Removes what chunks of other lengths, or a kill at the very end, may have left.
-
-    Args:
-      members: all that this process has trained; chunks of others, which may be at work, stay.
-    """
-    mine = {member.index for member in members}
-    for file in self._chunks.glob(f"*/{_MARK}"):
-      if set(_indices_in(file)) <= mine:
-        with contextlib.suppress(OSError):
-          _remove(file.parent)
-    with contextlib.suppress(OSError):  # not empty, or not there
-      self._chunks.rmdir()
-
   def link_best(self, member: Member) -> None:
     """Makes `best` the member's folder: a link to it, or a copy where the file system has no links."""
     target = os.path.join(self.members.name, member.folder)
     if (self.best / _COPY).exists() and not self.best.is_symlink():
       shutil.rmtree(self.best)
-    temporary = self.path / f"best.{os.getpid()}.tmp"  # shards may do this at the same time
+    temporary = self.path / f"best.{os.getpid()}.tmp"
     temporary.unlink(missing_ok=True)
     try:
       temporary.symlink_to(target, target_is_directory=True)
@@ -208,26 +171,9 @@ class SweepFolder:
       (self.best / _COPY).touch()
 
 
-def _remove(folder: pathlib.Path) -> None:
-  """Removes a chunk's folder, the file that says whose it is last: killed in between, it is still a chunk's."""
-  for entry in folder.iterdir():
-    if entry.is_dir() and not entry.is_symlink():
-      shutil.rmtree(entry)
-    elif entry.name != _MARK:
-      entry.unlink()
-  (folder / _MARK).unlink(missing_ok=True)
-  folder.rmdir()
-
-
 def _json(text: str) -> object:
   """What a text says; `None` for one that says nothing."""
   try:
     return json.loads(text)
   except (ValueError, RecursionError):
     return None
-
-
-def _indices_in(file: pathlib.Path) -> list[int]:
-  """Members of a chunk; none when they cannot be read."""
-  indices = _json(file.read_text()) if file.exists() else None
-  return indices if isinstance(indices, list) and all(type(index) is int for index in indices) else []

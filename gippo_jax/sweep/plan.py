@@ -16,6 +16,7 @@ from gippo_jax.programs.memory import available_bytes, describe_bytes
 from gippo_jax.sweep.space import Assignment
 
 _MOST_MEMBERS = 256  # in a chunk: results are complete chunk by chunk
+_CHUNKS_PER_WORKER = 4
 _SHARE_OF_MEMORY = 0.8
 _LONGEST_LABEL = 120
 # In a sweep: each has a folder.
@@ -94,20 +95,22 @@ def stack(members: list[Member]) -> Config:
   return jax.tree.map(lambda *leaves: np.asarray(leaves), *(member.experiment.config for member in members))
 
 
-def chunk_length(num_members: int, wanted: int | None, num_devices: int) -> int:
+def chunk_length(num_members: int, wanted: int | None, num_devices: int, num_workers: int = 1) -> int:
   """Members per chunk.
 
   Args:
     num_members: in the group.
     wanted: what the user asked for; `None` for as many as are sensible.
     num_devices: that share a chunk.
+    num_workers: among which the chunks are handed out.
 
   Returns:
-    The length: chunks are about equally long, and devices have equally many members.
+    The length: chunks are about equally long, devices have equally many members, and of several workers each gets
+    several chunks, so that one that is slow or dies costs the others little.
   """
   if wanted is not None:
     return min(wanted, num_members)
-  chunks = -(-num_members // _MOST_MEMBERS)
+  chunks = max(-(-num_members // _MOST_MEMBERS), _CHUNKS_PER_WORKER * num_workers if num_workers > 1 else 1)
   rows = -(-num_members // (chunks * num_devices))
   return min(rows * num_devices, num_members)
 

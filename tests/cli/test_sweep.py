@@ -97,49 +97,93 @@ def test_a_member_equals_the_same_configuration_run_alone_in_float32(finished, r
   assert json.loads((tmp_path / "summary.json").read_text())["best_return"] == [row["best_return"]]
 
 
-def test_shards_make_the_sweep_together(finished, run, tmp_path):
-  whole, arguments, _ = finished
-  arguments = (*arguments, f"--workdir={tmp_path}")
-  first = run("gippo_jax", "sweep", *arguments, "--shard=0/2")
-  assert first.returncode == 0, first.stderr
-  assert results_of(tmp_path)["status"] == "running"
-  assert [row["status"] for row in results_of(tmp_path)["members"]] == ["finished", "not done"] * 2
-  second = run("gippo_jax", "sweep", *arguments, "--shard=1/2")
-  assert second.returncode == 0, second.stderr
-  assert results_of(tmp_path)["status"] == "finished"
-  assert [row["best_return"] for row in results_of(tmp_path)["members"]] == [
-    row["best_return"] for row in results_of(whole)["members"]
-  ]
-  check_error(run("gippo_jax", "sweep", *arguments, "--shard=2/2"), "--shard", "'2/2'")
+def files_of(folder):
+  """What members have learned, and their rows without times."""
+  rows = {
+    path.parent.name: re.sub(r'"steps_per_second": [^,}]*', "", path.read_text())
+    for path in folder.glob("members/*/metrics.jsonl")
+  }
+  return {path.parent.name: path.read_bytes() for path in folder.glob("members/*/policy_seed_*.npz")}, rows
 
 
-def test_a_killed_sweep_loses_nothing_but_the_current_chunk(finished, run, environment, tmp_path):
-  whole, arguments, _ = finished
-  arguments = (*arguments, f"--workdir={tmp_path}")
-  process = subprocess.Popen(
-    command("gippo_jax", "sweep", *arguments),
-    env=environment,
-    cwd=ROOT,
-    stdout=subprocess.PIPE,
-    stderr=subprocess.DEVNULL,
-    text=True,
-  )
+def check_equal(folder, whole):
+  """A sweep that several workers have trained is that of one, bit for bit."""
+  results, expected = results_of(folder), results_of(whole)
+  assert results["status"] == "finished"
+  assert results["members"] == expected["members"]
+  assert files_of(folder) == files_of(whole)
+  assert not (folder / "chunks").exists()
+
+
+@pytest.fixture
+def start(finished, environment, tmp_path):
+  """Starts a worker on the same sweep; all are ended with the test."""
+  processes = []
+
+  def start(*arguments):
+    words = command("gippo_jax", "sweep", *finished[1], *arguments, f"--workdir={tmp_path}")
+    process = subprocess.Popen(
+      words, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    processes.append(process)
+    return process
+
+  yield start
+  for process in processes:
+    process.kill()
+    process.communicate()
+
+
+def until(process, beginning):
+  """Reads what a process prints, to a line that begins so."""
   for line in process.stdout:
-    if line.startswith("chunk 2 of 2"):
-      break
+    if line.startswith(beginning):
+      return
+  pytest.fail(process.stderr.read())
+
+
+def test_a_killed_worker_costs_its_chunk_which_another_goes_on_with(finished, start, tmp_path):
+  """Broken by fixed shares, or by waiting for the lease: the other one ends without it."""
+  killed = start("--workers=2")
+  until(killed, "training members 0 to 1")
+  killed.send_signal(signal.SIGSTOP)  # so that it holds its chunk while the other trains the rest
+  other = start("--workers=2")
+  until(other, f"what is left is being trained by process {killed.pid} on")
+  done = snapshot(tmp_path / "members")
+  assert [row["status"] for row in results_of(tmp_path)["members"]] == ["not done"] * 2 + ["finished"] * 2
+  killed.send_signal(signal.SIGKILL)
+  output, errors = other.communicate(timeout=100)
+  assert other.returncode == 0, errors
+  assert "training members 0 to 1" in output
+  after = snapshot(tmp_path / "members")
+  assert all(after[path] == stamp for path, stamp in done.items() if path.name in ("summary.json", "metrics.jsonl"))
+  check_equal(tmp_path, finished[0])
+
+
+@pytest.mark.slow
+def test_workers_side_by_side_train_each_member_once(finished, start, tmp_path):
+  workers = [start("--workers=2") for _ in range(2)]
+  outputs = [worker.communicate(timeout=200) for worker in workers]
+  assert [worker.returncode for worker in workers] == [0, 0], outputs
+  trained = [line for output, _ in outputs for line in re.findall(r"training members (\d+ to \d+)", output)]
+  assert sorted(trained) == ["0 to 1", "2 to 3"]
+  check_equal(tmp_path, finished[0])
+
+
+def test_a_killed_sweep_loses_nothing_but_the_current_chunk(finished, run, start, tmp_path):
+  process = start()
+  until(process, "training members 2 to 3")
   process.send_signal(signal.SIGKILL)
-  process.communicate(timeout=60)
+  process.wait()
   first = snapshot(tmp_path / "members")
   assert len([path for path in first if path.name == "summary.json"]) == 2
   assert results_of(tmp_path)["status"] == "running"
-  resumed = run("gippo_jax", "sweep", *arguments)
+  resumed = run("gippo_jax", "sweep", *finished[1], f"--workdir={tmp_path}")
   assert resumed.returncode == 0, resumed.stderr
   assert "2 members, 2 done before; 1 chunk of at most 2" in resumed.stdout
   after = snapshot(tmp_path / "members")
   assert all(after[path] == stamp for path, stamp in first.items() if path.name in ("summary.json", "metrics.jsonl"))
-  assert [row["best_return"] for row in results_of(tmp_path)["members"]] == [
-    row["best_return"] for row in results_of(whole)["members"]
-  ]
+  check_equal(tmp_path, finished[0])
 
 
 BAD = {

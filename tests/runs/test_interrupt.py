@@ -9,7 +9,7 @@ from gippo_jax.runs import interrupt
 from gippo_jax.runs.interrupt import Interrupt
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2])
 def test_a_signal_and_its_echo_are_one_wish(number):
   """Broken by giving the handler back at the first signal: the echo ends the process."""
   with Interrupt() as noted:

@@ -57,14 +57,9 @@ def test_a_lock_of_another_machine_counts_until_it_is_removed(tmp_path):
   assert (tmp_path / "lock").exists()
 
 
-def test_shards_of_one_sweep_work_side_by_side(tmp_path):
-  """Broken by one lock for all: the second shard is refused."""
-  with locked(tmp_path, shard="0-of-2"), locked(tmp_path, shard="1-of-2"):
-    for other in ("1-of-2", "0-of-3", None):
-      with pytest.raises(UserError, match="is being written by"), locked(tmp_path, shard=other):
-        pytest.fail("entered")
-  with locked(tmp_path), pytest.raises(UserError, match="is being written"), locked(tmp_path, shard="0-of-2"):
-    pytest.fail("entered")
+def test_locks_of_other_names_are_others(tmp_path):
+  with locked(tmp_path), locked(tmp_path, name="a.db.lock"):
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.db.lock", "lock"]
   assert list(tmp_path.iterdir()) == []
 
 

@@ -1,8 +1,12 @@
 """Names and signs of life of processes."""
 
 import os
+import pathlib
 import socket
+import subprocess
+import sys
 import threading
+import time
 
 import pytest
 from hypothesis import given
@@ -46,6 +50,19 @@ def test_processes_are_alive_or_not():
   assert is_alive(1)
   assert not is_alive(2**22 + 1)
   assert not is_alive(2**80)
+
+
+@pytest.mark.skipif(not pathlib.Path("/proc/self/stat").exists(), reason="looks at the process's state")
+def test_a_process_that_nobody_has_taken_note_of_is_dead():
+  """Broken by asking for its number alone, which it keeps until its parent waits for it."""
+  child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+  assert is_alive(child.pid)
+  child.kill()
+  deadline = time.monotonic() + 10
+  while is_alive(child.pid):
+    assert time.monotonic() < deadline
+    time.sleep(0.01)
+  child.communicate()
 
 
 def test_sightings_count_from_the_last_change():

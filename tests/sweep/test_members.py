@@ -1,6 +1,8 @@
 """What a sweep trains: each member as if it ran alone, in a folder of its own."""
 
 import json
+import os
+import signal
 import struct
 
 import jax
@@ -17,6 +19,7 @@ from gippo_jax.runs.history import History
 from gippo_jax.runs.policy_files import Sizes
 from gippo_jax.runs.progress import NoProgress
 from gippo_jax.runs.runner import Outcome
+from gippo_jax.runs.workdir import Workdir
 from gippo_jax.sweep.execute import Options, execute, prepare
 from gippo_jax.sweep.folder import SweepFolder
 from gippo_jax.sweep.pictures import draw_heat_maps, draw_parallel_coordinates
@@ -36,13 +39,14 @@ def sweep(path, base, space, env, **options):
   """Plans and trains a sweep of one group."""
   settings = assignments(space, None, 0)
   members = make_members(expand(base, settings), settings)
-  folder = SweepFolder(path, base, settings)
+  folder = SweepFolder(path, base, settings, members)
   folder.check()
   (group,) = group_members(members)
   prepared = prepare(group, env, settings, folder, Options(**options))
-  with folder.held(members, None, print):
-    assert execute([prepared], folder, NoProgress, lambda: None) == "finished"
-    folder.close(members)
+  folder.open(pytest.fail)
+  assert execute([prepared], folder, NoProgress, lambda: None) == "finished"
+  with folder.turn():
+    folder.chunks.close()
   return settings, members, folder, prepared
 
 
@@ -63,7 +67,7 @@ def test_a_member_equals_the_same_configuration_run_alone(tmp_path, algorithm):
   }.get(algorithm, algorithm)
   space = {f"{name}.learning_rate": [1e-3, 2e-3, 5e-3], "critic.learning_rate": [1e-3], "discount": [0.9]}
   _, members, folder, prepared = sweep(tmp_path, base, space, env, members_per_chunk=2)
-  assert [len(chunk) for chunk in prepared.chunks] == [2, 1]
+  assert (prepared.num_chunks, prepared.longest) == (2, 2)
   assert not (tmp_path / "chunks").exists()
   alone = jax.jit(lambda key, config: train(env, config, key, EPOCHS))
   curves = []
@@ -124,18 +128,29 @@ def test_a_member_that_diverges_is_frozen_and_the_others_go_on(tmp_path):
   ]
 
 
-def test_a_chunk_is_taken_up_by_its_members(tmp_path):
-  settings = assignments({"alpha.initial": [1e-5, 1e-4, 1e-3, 1e-2]}, None, 0)
-  base = Experiment(Config(), RunConfig(), {"name": "dejong", "dimension": 1})
-  members = make_members(expand(base, settings), settings)
-  folder = SweepFolder(tmp_path, base, settings)
-  assert folder.begun_chunk(members, 4) == []
-  chunk = folder.open_chunk(members[2:])
-  (chunk.path / "kept").touch()
-  assert folder.begun_chunk(members, 4) == members[2:]
-  assert folder.begun_chunk(members, 1) == []  # longer than is allowed now
-  assert (folder.open_chunk(members[2:]).path / "kept").exists()
-  assert not (folder.open_chunk(members[2:3]).path / "kept").exists()
+class Interrupted(NoProgress):
+  """Gets the signal that SLURM sends before a job's time is up."""
+
+  def update(self, epoch, fields):
+    os.kill(os.getpid(), signal.SIGUSR1)
+
+
+@pytest.mark.slow
+def test_a_signal_gives_the_chunk_back_as_it_is(tmp_path):
+  """Broken by keeping the claim: who goes on has to wait until its owner counts as gone."""
+  env = envs.make(**POINT_MASS)
+  base = Experiment(config_of("lr"), RunConfig(seed=7, evaluation_episodes=2), POINT_MASS)
+  space = {"likelihood_ratio.learning_rate": [1e-3, 2e-3, 5e-3]}
+  _, members, whole, prepared = sweep(tmp_path / "whole", base, space, env, members_per_chunk=2)
+  folder = SweepFolder(tmp_path / "sweep", base, assignments(space, None, 0), members)
+  folder.open(pytest.fail)
+  assert execute([prepared], folder, Interrupted, lambda: None) == "interrupted"
+  assert [piece.owner for piece in folder.chunks.pool.pieces()] == [None, None]
+  assert folder.chunks.begun_length(members) == 2
+  assert not any(map(folder.summary_of, members))
+  assert execute([prepared], folder, NoProgress, lambda: None) == "finished"
+  for member in members:
+    assert folder.summary_of(member)["best_return"] == whole.summary_of(member)["best_return"]
 
 
 def test_folders_and_pictures_of_a_large_sweep_are_cheap(tmp_path):
@@ -144,8 +159,9 @@ def test_folders_and_pictures_of_a_large_sweep_are_cheap(tmp_path):
   settings = assignments(space, None, 0)
   base = Experiment(Config(), RunConfig(num_seeds=8), {"name": "dejong", "dimension": 1})
   members = make_members(expand(base, settings), settings)
-  folder = SweepFolder(tmp_path, base, settings)
-  chunk = folder.open_chunk(members)
+  folder = SweepFolder(tmp_path, base, settings, members)
+  chunk = Workdir(tmp_path / "chunk")
+  chunk.path.mkdir()
   numbers = {f"number_{index}": 0.5 * index for index in range(29)} | {"missing": None, "list": [1.0, None]}
   with chunk.metrics.open("w") as file:
     for epoch in range(10, 2010, 10):
