@@ -32,6 +32,10 @@ _FURTHER = (
   {"color": "#F0E442", "linestyle": (0, (10, 2))},
   {"color": "#6A3D9A", "linestyle": (0, (5, 1, 1, 1))},
   {"color": "#B15928", "linestyle": (0, (3, 3))},
+  {"color": "#E31A1C", "linestyle": (0, (12, 2, 2, 2))},
+  {"color": "#1B7837", "linestyle": (0, (1, 2))},
+  {"color": "#5E4FA2", "linestyle": (0, (7, 1))},
+  {"color": "#C51B7D", "linestyle": (0, (3, 1, 1, 1, 1, 1, 1, 1))},
 )
 
 

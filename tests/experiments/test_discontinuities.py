@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gippo_jax import registry
-from gippo_jax.envs.discontinuities import Friction
+from gippo_jax.envs.discontinuities import Friction, Tennis
 from gippo_jax.errors import UserError
 from gippo_jax.experiments.configs import discontinuities as preset
 from gippo_jax.experiments.measurements.discontinuities import (
@@ -123,15 +123,9 @@ def test_the_cost_of_forces_is_minus_the_environments_return():
     state = env.step(state, action[None])
     total += float(state.reward)
   np.testing.assert_allclose(open_loop(env)(actions, KEY), -total, rtol=1e-12)
-  cost = linear_policy(parse_tennis(), 4)
+  cost = linear_policy(Tennis(episode_length=10), 4)
   assert jnp.isfinite(cost(jnp.zeros(21), KEY))
   assert cost(jnp.zeros(21), KEY) != cost(jnp.zeros(21), jax.random.key(1))
-
-
-def parse_tennis():
-  from gippo_jax import envs
-
-  return envs.make("tennis", episode_length=10)
 
 
 def test_the_tables_say_what_agrees_and_the_picture_has_all_panels():
