@@ -8,7 +8,7 @@ PEERS_VENV := .venv-peers
 PEERS_INSTALLED := $(PEERS_VENV)/.installed
 
 .PHONY: train test test-slow lint format sweep table1 traffic-table traffic cartpole physics-table safe-alpha benchmark \
-  bench-check benchmarks methods peers reliability rivals site docs-check notebooks package clean
+  bench-check benchmarks methods peers reliability rivals site docs-check notebooks package test-matrix clean
 
 train: $(INSTALLED)
 	$(RUN) -m gippo_jax.main --config=functions:ackley64 --workdir=runs/ackley64
@@ -143,6 +143,10 @@ package: $(INSTALLED)
 # The long proofs of docs/reliability.md: kills, damaged files, full disks, overlaps, and 200,000 epochs.
 reliability: $(INSTALLED)
 	$(RUN) -m experiments.reliability --out=runs/reliability --docs=docs
+
+# The quick part of the tests on the oldest, the tested and the newest versions, on every Python that is installed.
+test-matrix: $(INSTALLED)
+	$(RUN) -m tests.matrix --docs=docs
 
 clean:
 	rm -rf $(VENV) $(PEERS_VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
