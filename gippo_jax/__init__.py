@@ -12,8 +12,11 @@ __version__ = "0.1.0"
 _PUBLIC = {
   "AlgorithmSpec": "gippo_jax.registry",
   "Config": "gippo_jax.config",
+  "CsvFile": "gippo_jax.runs.sinks",
+  "Logger": "gippo_jax.runs.loggers",
   "Policy": "gippo_jax.learning.policies",
   "State": "gippo_jax.envs.base",
+  "Tracker": "gippo_jax.runs.tracking",
   "UserError": "gippo_jax.errors",
   "evaluate": "gippo_jax.programs.evaluation",
   "load_policy": "gippo_jax.runs.stored",
@@ -36,7 +39,10 @@ if TYPE_CHECKING:
   from gippo_jax.runs.api import register_algorithm as register_algorithm
   from gippo_jax.runs.api import train_run as train_run
   from gippo_jax.runs.environments import make_env as make_env
+  from gippo_jax.runs.loggers import Logger as Logger
+  from gippo_jax.runs.sinks import CsvFile as CsvFile
   from gippo_jax.runs.stored import load_policy as load_policy
+  from gippo_jax.runs.tracking import Tracker as Tracker
 
 
 def __getattr__(name: str) -> object:

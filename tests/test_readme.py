@@ -28,10 +28,10 @@ def test_the_examples_are_the_files_that_the_tests_run(document, files):
   assert blocks(document, "python") == [(PACKAGE / name).read_text() for name in files]
 
 
-@pytest.mark.parametrize("index", [0, 1])
-def test_the_python_examples_run(index, tmp_path):
+@pytest.mark.parametrize(("document", "index"), [("python.md", 0), ("python.md", 1), ("tracking.md", 0)])
+def test_the_python_examples_run(document, index, tmp_path):
   shutil.copytree(PACKAGE, tmp_path / "my_package")
-  code = blocks("python.md", "python")[index].replace("num_epochs=200", "num_epochs=4")
+  code = blocks(document, "python")[index].replace("num_epochs=200", "num_epochs=4")
   variables = environment_of()
   process = subprocess.run(
     [sys.executable, "-c", code], env=variables, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False

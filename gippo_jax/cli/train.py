@@ -10,6 +10,7 @@ from gippo_jax.cli.flags import Flags
 if TYPE_CHECKING:
   from gippo_jax.envs.base import Environment
   from gippo_jax.parsing import Experiment
+  from gippo_jax.runs.loggers import Logger
   from gippo_jax.runs.summary import Summary
   from gippo_jax.runs.workdir import Workdir
 
@@ -29,6 +30,11 @@ The same command again resumes the run; --workdir alone does so, too. A finished
 )
 _WORKDIR = FLAGS.text("workdir", None, "Folder for the run's files; made if needed. Default: runs/NAME.")
 _INIT_FROM = FLAGS.text("init_from", None, "Folder of a run whose networks and statistics this one starts from.")
+_CSV = FLAGS.switch("csv", False, "Write metrics.csv beside metrics.jsonl; a folder that has one keeps it up to date.")
+_TRACKER = FLAGS.text(
+  "tracker", None, "Also log to wandb or trackio; none for no tracker. Default: what the run in the folder had."
+)
+_PROJECT = FLAGS.text("tracker_project", None, "Project of the tracker's. Default: gippo_jax.")
 _CACHE = FLAGS.switch("compilation_cache", True, "Keep compiled programs on disk for the next run.")
 _DETERMINISTIC = FLAGS.switch(
   "deterministic", False, "Make an accelerator compute the same bits in every run; slower. A CPU always does."
@@ -82,7 +88,7 @@ def main(words: Sequence[str]) -> int:
     hosts.require_same(experiment.to_dict())
   env = make_environment(experiment.env)
   workdir = Workdir(_WORKDIR.value or pathlib.Path("runs") / experiment.label)
-  summary = train(experiment, env, workdir, by_environment)
+  summary = train(experiment, env, workdir, by_environment, _loggers(workdir))
   if hosts.is_first():
     print(_result_line(summary, workdir))
     for seed, reason in zip(summary["seeds"], summary["reasons"], strict=True):
@@ -91,7 +97,13 @@ def main(words: Sequence[str]) -> int:
   return {"interrupted": 130, "diverged": 1}.get(summary["status"], 0)
 
 
-def train(experiment: "Experiment", env: "Environment", workdir: "Workdir", by_environment: bool) -> "Summary":
+def train(
+  experiment: "Experiment",
+  env: "Environment",
+  workdir: "Workdir",
+  by_environment: bool,
+  loggers: "Sequence[Logger]" = (),
+) -> "Summary":
   """Trains, or reads what is finished."""
   from gippo_jax.programs import hosts
   from gippo_jax.programs.members import make_members
@@ -99,6 +111,7 @@ def train(experiment: "Experiment", env: "Environment", workdir: "Workdir", by_e
   from gippo_jax.runs.prepare import prepare
   from gippo_jax.runs.progress import NoProgress, Phases, default_progress
   from gippo_jax.runs.runner import run
+  from gippo_jax.runs.sinks import write_table
 
   progress = default_progress() if hosts.is_first() else NoProgress()
   phases = Phases(progress)
@@ -106,8 +119,19 @@ def train(experiment: "Experiment", env: "Environment", workdir: "Workdir", by_e
   if summary is not None:
     if hosts.is_first():
       print(f"{workdir.path} holds this run, {summary['status']}; nothing to do.")
+      if _CSV.value:
+        write_table(workdir)
     return summary
-  return run(experiment, env, workdir, progress, ShardedMembers if by_environment else make_members, phases)
+  return run(experiment, env, workdir, progress, ShardedMembers if by_environment else make_members, phases, loggers)
+
+
+def _loggers(workdir: "Workdir") -> "list[Logger]":
+  """What the flags ask for, besides the files that every run has."""
+  from gippo_jax.runs.sinks import CsvFile
+  from gippo_jax.runs.tracking import tracker_of
+
+  tracker = tracker_of(workdir.path, _TRACKER.value, _PROJECT.value)
+  return [*([CsvFile()] if _CSV.value else []), *([tracker] if tracker else [])]
 
 
 def _num_cpu_devices(experiment: "Experiment") -> int:

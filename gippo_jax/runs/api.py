@@ -18,6 +18,7 @@ from gippo_jax.parsing import Experiment, parse
 from gippo_jax.plain import Plain, PlainMapping
 from gippo_jax.registry import AlgorithmSpec
 from gippo_jax.runs.environments import make_environment
+from gippo_jax.runs.loggers import Logger, require_loggers
 from gippo_jax.runs.prepare import prepare
 from gippo_jax.runs.progress import NoProgress, Phases, Progress, default_progress
 from gippo_jax.runs.rows import read_rows
@@ -54,6 +55,7 @@ def train_run(
   seeds: Sequence[int] = (1,),
   workdir: str | pathlib.Path | None = None,
   progress: bool | Progress = True,
+  loggers: Sequence[Logger] = (),
   **options: object,
 ) -> TrainedRun:
   """Trains with files, progress and checkpoints; called again alike, it resumes, or reads what is done.
@@ -65,6 +67,7 @@ def train_run(
     seeds: consecutive ones, e.g. `range(4)`, trained in one compiled program.
     workdir: folder for the run's files; `runs/NAME` when `None`.
     progress: whether to show it, or what to show it on.
+    loggers: hear of the run, besides the files that it always writes: your own, `Tracker("wandb")`, `CsvFile()`.
     **options: further fields of the run itself, e.g. `log_interval=1`, `checkpoint_seconds=10`.
 
   Returns:
@@ -74,6 +77,7 @@ def train_run(
     UserError: as the command line ends with.
   """
   config = config or Config()
+  require_loggers(loggers)
   seeds = list(seeds)
   if not seeds or seeds != list(range(seeds[0], seeds[0] + len(seeds))):
     raise UserError(f"seeds: {seeds!r} is not allowed; allowed: consecutive ones, e.g. range(4)")
@@ -98,7 +102,7 @@ def train_run(
   phases = Phases(shown)
   summary = prepare(experiment, made, folder, phases)
   if summary is None:
-    summary = run(experiment, made, folder, shown, phases=phases)
+    summary = run(experiment, made, folder, shown, phases=phases, loggers=loggers)
   return TrainedRun(folder.path, summary)
 
 

@@ -10,7 +10,7 @@ import time
 from gippo_jax.plain import Plain
 
 # What a row has besides metrics.
-_NO_METRICS = ("epoch", "seed", "steps", "steps_per_second")
+NO_METRICS = ("epoch", "seed", "steps", "steps_per_second")
 
 # Groups of TensorBoard's tags, by the beginnings of metrics' names.
 _GROUPS = (
@@ -76,7 +76,7 @@ def row_event(when: float, row: Plain) -> bytes:
   values = [
     make_summary.Value(tag=tag, simple_value=number)
     for name, value in row.items()
-    if name not in _NO_METRICS
+    if name not in NO_METRICS
     for tag, number in scalars(name, value)
     if number is not None and math.isfinite(number)
   ]

@@ -1,5 +1,7 @@
 """Writing files so that a kill, a full disk or a second reader never finds half of one."""
 
+import csv
+import io
 import json
 import math
 import os
@@ -7,7 +9,7 @@ import pathlib
 import re
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import BinaryIO
 
 from gippo_jax.errors import UserError
@@ -71,6 +73,26 @@ def write_text(path: pathlib.Path, text: str, durable: bool = False) -> None:
   replace_file(path, lambda file: _write(file, text.encode()), durable)
 
 
+def write_csv(path: pathlib.Path, rows: Sequence[Mapping[str, object]], durable: bool = False) -> list[str]:
+  """Writes rows as a table with a header, and returns its columns in the order of their first appearance.
+
+  Args:
+    path, durable: as for `replace_file`.
+    rows: values by column.
+  """
+  columns = list(dict.fromkeys(name for row in rows for name in row))
+  write_text(path, csv_text([dict(zip(columns, columns, strict=True)), *rows] if columns else [], columns), durable)
+  return columns
+
+
+def csv_text(rows: Iterable[Mapping[str, object]], columns: Sequence[str]) -> str:
+  """Rows as lines of CSV; what is missing, or a number that is not finite, is empty."""
+  text = io.StringIO()
+  writer = csv.writer(text, lineterminator="\n")
+  writer.writerows([finite_or_none(row.get(name)) for name in columns] for row in rows)
+  return text.getvalue()
+
+
 def finite_or_none(value: object) -> object:
   """`value` with every float that is not finite replaced by `None`, through lists and dictionaries."""
   if isinstance(value, float):
@@ -122,6 +144,10 @@ class Failures:
       self._told[path] = now
       self._tell(f"{path} cannot be written ({in_words(error)}); {consequence}")
 
+  def gave_up(self, path: pathlib.Path, count: int) -> None:
+    """Tells of records that no later writing will make good."""
+    self._tell(f"{path}: {count} records could not be written at all")
+
   def recovered(self, path: pathlib.Path) -> None:
     """Tells that a file which could not be written is written again."""
     if self._told.pop(path, None) is not None:
@@ -163,6 +189,11 @@ class Appender:
       return
     self._pending = b""
     self._failures.recovered(self.path)
+
+  def tell_lost(self) -> None:
+    """Tells of records that were given up, if any."""
+    if self.lost:
+      self._failures.gave_up(self.path, self.lost)
 
   def sync(self) -> None:
     """Tries again, and flushes to the disk."""

@@ -1,7 +1,7 @@
 """A run from its folder's opening to its summary. Nothing here is compiled."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from gippo_jax.config import Config
@@ -14,6 +14,7 @@ from gippo_jax.programs.members import Runs, make_members
 from gippo_jax.runs.files import in_words
 from gippo_jax.runs.history import History
 from gippo_jax.runs.interrupt import Interrupt, Wish
+from gippo_jax.runs.loggers import Logger
 from gippo_jax.runs.plotting import plot_learning_curve
 from gippo_jax.runs.policy_files import Sizes, write_policies
 from gippo_jax.runs.progress import Phases, Progress
@@ -30,6 +31,7 @@ def run(
   progress: Progress,
   make: Callable[[Environment, Config, int], Runs] = make_members,
   phases: Phases | None = None,
+  loggers: Sequence[Logger] = (),
 ) -> Summary:
   """Trains all seeds of an experiment, from its last checkpoint if there is one.
 
@@ -40,6 +42,7 @@ def run(
     progress: told of every chunk.
     make: `make_members`, or what spreads them over devices and processes otherwise (`ShardedMembers`).
     phases: what has taken time before; goes on into the summary.
+    loggers: of the user's own, besides the files that every run has.
 
   Returns:
     The summary, as written to `summary.json`.
@@ -50,7 +53,7 @@ def run(
   members = make(env, experiment.config, experiment.run.num_seeds)
   with Interrupt() as interrupt, _held(experiment, workdir):
     outcome = train_members(
-      experiment, members, experiment.seeds, workdir, progress, phases=phases, interrupt=interrupt
+      experiment, members, experiment.seeds, workdir, progress, phases=phases, interrupt=interrupt, loggers=loggers
     )
     if hosts.is_first():
       _write_results(experiment, workdir, outcome)
@@ -82,6 +85,7 @@ def train_members(
   split_later: bool = False,
   phases: Phases | None = None,
   interrupt: Wish | None = None,
+  loggers: Sequence[Logger] = (),
 ) -> Outcome:
   """Trains members, from their last checkpoint if there is one; a member that is lost stays as it was then.
 
@@ -94,6 +98,7 @@ def train_members(
     split_later: see `Recorder`.
     phases: what has taken time before.
     interrupt: the caller's, where more than the training is to end in peace, or for other reasons.
+    loggers: as for `run`.
 
   Returns:
     States and summary; neither is written yet.
@@ -101,7 +106,7 @@ def train_members(
   with contextlib.ExitStack() as stack:
     interrupt = interrupt or stack.enter_context(Interrupt())
     phases = phases or Phases(progress)
-    training = Training(experiment, members, seeds, workdir, progress, interrupt, phases, split_later)
+    training = Training(experiment, members, seeds, workdir, progress, interrupt, phases, split_later, loggers)
     training.begin()
     training.advance()
     states, summary = training.finish()

@@ -1,6 +1,7 @@
 """Members on their way from the first epoch, or the last checkpoint, to the end: the loop on the host."""
 
 import time
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -20,10 +21,12 @@ from gippo_jax.runs.files import Failures
 from gippo_jax.runs.history import HASH_EPOCH, History
 from gippo_jax.runs.initial import start_from
 from gippo_jax.runs.interrupt import Wish
+from gippo_jax.runs.loggers import Guarded, Logger, Start
 from gippo_jax.runs.progress import Phases, Progress, Steady
 from gippo_jax.runs.recording import NoRecorder, Recorder, hide_unfinished
 from gippo_jax.runs.rows import resume_rows
 from gippo_jax.runs.shown import shown_numbers
+from gippo_jax.runs.sinks import CsvFile, EventFiles, RowsFile
 from gippo_jax.runs.summary import Ended, Summary, summarize
 from gippo_jax.runs.workdir import Workdir
 
@@ -43,6 +46,7 @@ class Training:
     interrupt: asked after every chunk.
     phases: what has taken time before.
     split_later: see `Recorder`.
+    loggers: of the user's own, besides the files that every run has.
   """
 
   def __init__(
@@ -55,10 +59,11 @@ class Training:
     interrupt: Wish,
     phases: Phases,
     split_later: bool = False,
+    loggers: Sequence[Logger] = (),
   ):
     self._experiment, self._members, self._seeds = experiment, members, seeds
     self._workdir, self._progress, self._interrupt = workdir, Steady(progress), interrupt
-    self._phases, self._split_later = phases, split_later
+    self._phases, self._split_later, self._loggers = phases, split_later, loggers
     self._watch = DivergenceWatch(len(seeds), experiment.config.horizon, float(experiment.run.tolerated_share))
     self._failures = Failures(self._progress.note)
     self._epoch, self._saved_epoch = 0, 0
@@ -172,8 +177,6 @@ class Training:
       self._save()
     self._recorder.sync()
     self._progress.stop()
-    if self._recorder.lost:
-      self._progress.note(f"{self._workdir.path}: {self._recorder.lost} rows and events could not be written at all")
 
   def finish(self) -> tuple[TrainingState, Summary]:
     """Evaluates what has ended, not what was interrupted, and says what became of it.
@@ -197,7 +200,9 @@ class Training:
     speed = (self._epoch - self._started_from) / max(seconds["training"], 1e-9)
     evaluations = tuple(nothing if returns is None else returns for returns in (last, best))
     ended = Ended(status, self._epoch, history, seconds, speed, self._failures.count)
-    return states, summarize(self._experiment, self._seeds, members, states, evaluations, self._watch, ended)
+    summary = summarize(self._experiment, self._seeds, members, states, evaluations, self._watch, ended)
+    self._recorder.finish(summary)
+    return states, summary
 
   def history(self) -> History:
     """What a checkpoint of the end knows of the run."""
@@ -206,9 +211,22 @@ class Training:
   def _make_recorder(self, steps_per_epoch: int, log_interval: int) -> Recorder | NoRecorder:
     if not hosts.is_first():
       return NoRecorder()
-    return Recorder(
-      self._workdir, self._seeds, steps_per_epoch, log_interval, self._epoch, self._failures, self._split_later
+    files: list[Logger] = [RowsFile(self._failures)]
+    if not self._split_later:
+      files.append(EventFiles(self._failures))
+    if self._workdir.metrics_table.exists() and not any(isinstance(logger, CsvFile) for logger in self._loggers):
+      files.append(CsvFile(self._failures))
+    start = Start(
+      self._workdir.path,
+      self._experiment.label,
+      self._experiment.to_dict(),
+      self._seeds,
+      self._epoch,
+      steps_per_epoch,
+      self._progress.note,
     )
+    guarded = [Guarded(logger, self._progress.note) for logger in self._loggers]
+    return Recorder([*files, *guarded], start, log_interval, self._split_later)
 
   def _stop(self) -> bool:
     return hosts.agree(Decision(0, save=False, stop=self._interrupt.requested)).stop

@@ -35,6 +35,7 @@ class Workdir:
     self.path = pathlib.Path(path).expanduser()
     self.config = self.path / "config.json"
     self.metrics = self.path / "metrics.jsonl"
+    self.metrics_table = self.path / "metrics.csv"
     self.unreadable_metrics = self.path / "metrics.unreadable"
     self.summary = self.path / "summary.json"
     self.checkpoint = self.path / "checkpoint"

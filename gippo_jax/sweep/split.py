@@ -17,9 +17,9 @@ from gippo_jax.runs.events import event_file, first_event, row_event
 from gippo_jax.runs.files import write_text
 from gippo_jax.runs.history import of_member
 from gippo_jax.runs.policy_files import write_policy
-from gippo_jax.runs.recording import line_of
 from gippo_jax.runs.rows import read_rows
 from gippo_jax.runs.runner import Outcome
+from gippo_jax.runs.sinks import line_of
 from gippo_jax.runs.summary import BY_MEMBER, Summary, write_summary
 from gippo_jax.runs.workdir import Workdir
 from gippo_jax.sweep.plan import Member

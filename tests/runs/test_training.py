@@ -1,5 +1,6 @@
 """The loop on the host: what fails around it, how it ends, and that it can be done again bit for bit."""
 
+import csv
 import dataclasses
 import functools
 import json
@@ -19,9 +20,11 @@ from gippo_jax.programs.members import make_members
 from gippo_jax.runs import checkpoint as checkpoints
 from gippo_jax.runs.arrays import named_leaves, read_arrays, write_arrays
 from gippo_jax.runs.lock import locked
+from gippo_jax.runs.loggers import Logger
 from gippo_jax.runs.progress import NoProgress
 from gippo_jax.runs.rows import read_rows
 from gippo_jax.runs.runner import run
+from gippo_jax.runs.sinks import CsvFile
 from gippo_jax.runs.stored import open_run
 from gippo_jax.runs.verification import verify
 from gippo_jax.runs.workdir import Workdir
@@ -71,10 +74,10 @@ def compiled(algorithm="lr"):
   return members
 
 
-def train(path, experiment=None, progress=None):
+def train(path, experiment=None, progress=None, loggers=()):
   experiment = experiment or experiment_of()
   make = lambda *_: compiled(experiment.config.algorithm)  # noqa: E731
-  return run(experiment, environment(), Workdir(path), progress or Listener(), make)
+  return run(experiment, environment(), Workdir(path), progress or Listener(), make, loggers=loggers)
 
 
 def leaves_of(path):
@@ -282,3 +285,50 @@ def test_a_state_of_another_shape_is_refused(tmp_path):
   write_arrays(file, leaves | other, metadata)
   with pytest.raises(UserError, match=r"states/returns/recent is float64\[2, 7\], float64\[2, 100\] was expected"):
     train(tmp_path, experiment)
+
+
+class Hearer(Logger):
+  """Keeps all that it hears."""
+
+  def __init__(self):
+    self.starts, self.rows, self.synced, self.summaries = [], [], 0, []
+
+  def begin(self, start):
+    self.starts.append(start)
+
+  def log(self, rows):
+    self.rows += rows
+
+  def sync(self):
+    self.synced += 1
+
+  def finish(self, summary):
+    self.summaries.append(summary)
+
+
+class Killed(Exception):
+  pass
+
+
+def test_loggers_hear_of_a_run_that_is_killed_and_goes_on(tmp_path):
+  def kill():
+    raise Killed
+
+  hearer, experiment = Hearer(), experiment_of(log_interval=1, checkpoint_seconds=1000)
+  with pytest.raises(Killed):
+    train(tmp_path, experiment, Listener(3, kill), [CsvFile(), hearer])
+  assert hearer.summaries == []
+  heard = len(hearer.rows)
+  assert heard > 0
+  summary = train(tmp_path, experiment, loggers=[hearer])  # the table is kept up to date unasked
+  assert [start.epoch for start in hearer.starts] == [0, 0]
+  assert hearer.starts[1].config["algorithm"] == "lr"
+  assert [row["epoch"] for row in hearer.rows[heard:] if row["seed"] == 1] == list(range(1, 31))
+  assert hearer.synced >= 1
+  assert hearer.summaries == [summary]
+  with (tmp_path / "metrics.csv").open() as file:
+    table = list(csv.DictReader(file))
+  assert [(int(row["epoch"]), int(row["seed"])) for row in table] == [
+    (row["epoch"], row["seed"]) for row in read_rows(Workdir(tmp_path))
+  ]
+  assert len(table) == 60
