@@ -8,6 +8,8 @@ import numpy as np
 
 from gippo_jax.errors import UserError
 from gippo_jax.plain import Plain
+from gippo_jax.runs.files import write_csv
+from gippo_jax.runs.plotting import curve_rows
 from gippo_jax.runs.rows import read_rows
 from gippo_jax.runs.statistics import bootstrap_interval, interquartile_mean, probability_of_improvement
 from gippo_jax.runs.workdir import Workdir
@@ -107,7 +109,7 @@ def draw(contenders: list[Contender], path: pathlib.Path) -> None:
 
   Args:
     contenders: those without a curve are left out.
-    path: the file to write; its ending says which kind of picture.
+    path: the file to write; its ending says which kind of picture. The numbers lie beside it, with the ending `.csv`.
   """
   from matplotlib.figure import Figure  # without pyplot: no global state, no display
 
@@ -137,6 +139,10 @@ def draw(contenders: list[Contender], path: pathlib.Path) -> None:
     axis.grid(alpha=0.3)
     axis.legend(frameon=False, fontsize="small")
   figure.savefig(path, dpi=120)
+  curves = [
+    curve_rows({"task": each.task, "run": each.label}, each.curve[0], each.curve[1].T) for each in drawn if each.curve
+  ]
+  write_csv(path.with_suffix(".csv"), [row for rows in curves for row in rows])
 
 
 # Okabe and Ito's colours, which colour-blind readers tell apart.

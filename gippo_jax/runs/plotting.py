@@ -1,14 +1,15 @@
-"""The picture of a run: return and, where there is one, alpha against environment steps."""
+"""The picture of a run: return and, where there is one, alpha against environment steps; its numbers as a table."""
 
 import pathlib
 
 import numpy as np
 
 from gippo_jax.plain import Plain
+from gippo_jax.runs.files import write_csv
 
 
 def plot_learning_curve(rows: list[Plain], title: str, path: pathlib.Path) -> None:
-  """Draws `learning_curve.png`.
+  """Draws `learning_curve.png`, and writes its numbers beside it, `learning_curve.csv`.
 
   The line is the mean over seeds, the band their range. Where every return is negative and they span more than two
   decades (a function being minimised), the distance to 0 is drawn on a logarithmic axis.
@@ -25,12 +26,14 @@ def plot_learning_curve(rows: list[Plain], title: str, path: pathlib.Path) -> No
   figure = Figure(figsize=(5.2 * len(panels), 3.6), layout="constrained")
   axes = figure.subplots(1, len(panels), squeeze=False)[0]
   num_seeds = len({row["seed"] for row in rows})
+  numbers: list[Plain] = []
   for axis, name in zip(axes, panels, strict=False):
     steps, values = _by_step(rows, name)
     if not steps.size:
       axis.text(0.5, 0.5, "no episode has finished", ha="center", va="center", transform=axis.transAxes)
       axis.set_axis_off()
       continue
+    numbers += curve_rows({"quantity": name}, 1000.0 * steps, values)
     label, logarithmic = name, name == "alpha"
     if name == "return" and np.all(values < 0) and np.max(-values) > 100 * np.min(-values):
       values, label, logarithmic = -values, "-return (lower is better)", True
@@ -45,9 +48,25 @@ def plot_learning_curve(rows: list[Plain], title: str, path: pathlib.Path) -> No
     axis.set_ylabel("mean return of the last 100 episodes" if label == "return" else label)
     axis.grid(alpha=0.3)
   figure.suptitle(title, fontsize="medium")
+  write_csv(path.with_suffix(".csv"), numbers)
   temporary = path.with_name(path.name + ".tmp")
   figure.savefig(temporary, dpi=120, format="png")
   temporary.replace(path)
+
+
+def curve_rows(names: Plain, steps: np.ndarray, values: np.ndarray) -> list[Plain]:
+  """A curve as rows of a table: mean, least and largest value over the seeds that are left at each step.
+
+  Args:
+    names: columns that say which curve it is.
+    steps: environment steps of each seed, `[T]`.
+    values: `[T, seeds]`, NaN for a seed that was given up.
+  """
+  return [
+    names | {"steps": round(step), "mean": row.mean(), "low": row.min(), "high": row.max(), "seeds": row.size}
+    for step, row in zip(steps.tolist(), (each[~np.isnan(each)] for each in values), strict=True)
+    if row.size
+  ]
 
 
 def _by_step(rows: list[Plain], name: str) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,7 @@
-"""The pictures of a sweep: parallel coordinates of all settings, and heat maps over pairs of fields."""
+"""The pictures of a sweep: parallel coordinates of all settings, and heat maps over pairs of fields.
+
+The numbers of each lie beside it as CSV.
+"""
 
 import itertools
 import pathlib
@@ -7,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from gippo_jax.plain import Plain
+from gippo_jax.runs.files import write_csv
 
 if TYPE_CHECKING:
   from matplotlib.axes import Axes
@@ -62,7 +66,12 @@ def draw_parallel_coordinates(results: Plain, path: pathlib.Path) -> None:
   axis.set_yticks([])
   axis.set_ylim(-0.05, 1.05)
   axis.spines[:].set_visible(False)
-  _save(figure, path)
+  means = [entry[results["criterion"]]["mean"] for entry in entries]
+  rows = [
+    {"rank": rank + 1, **_texts(entry["values"]), f"mean {results['criterion']}": mean}
+    for rank, (entry, mean) in enumerate(zip(entries, means, strict=True))
+  ]
+  _save(figure, path, rows)
 
 
 def draw_heat_maps(results: Plain, path: pathlib.Path) -> None:
@@ -85,7 +94,13 @@ def draw_heat_maps(results: Plain, path: pathlib.Path) -> None:
   panels = figure.subplots(rows, columns, squeeze=False).ravel()
   for panel in panels[len(pairs) :]:
     panel.set_visible(False)
+  best: dict[tuple[str, ...], float] = {}
+  means = [entry[results["criterion"]]["mean"] for entry in entries]
   for panel, (across, down) in zip(panels, pairs, strict=False):
+    for entry, mean in zip(entries, means, strict=True):
+      values = _texts(entry["values"])
+      cell = (across, str(values[across]), down or "", str(values[down]) if down else "")
+      best[cell] = max(best.get(cell, -np.inf), mean)
     x = _axis(across, [entry["values"][across] for entry in entries])
     y = _axis(down, [entry["values"][down] for entry in entries]) if down else _Axis("", np.zeros(len(scores)), [])
     columns_of, rows_of = np.unique(x.places), np.unique(y.places)
@@ -106,7 +121,9 @@ def draw_heat_maps(results: Plain, path: pathlib.Path) -> None:
     panel.set_title(f"best over {', '.join(others)}" if others else "every setting", fontsize="small")
     figure.colorbar(image, ax=panel, label=label)
   figure.suptitle(f"{label} of {len(scores)} settings", fontsize="medium")
-  _save(figure, path)
+  columns_of_table = ("across", "across value", "down", "down value")
+  score = f"best mean {results['criterion']}"
+  _save(figure, path, [dict(zip(columns_of_table, cell, strict=True)) | {score: mean} for cell, mean in best.items()])
 
 
 def _write_values(panel: "Axes", cells: np.ndarray) -> None:
@@ -169,7 +186,13 @@ def _ends_of(ticks: list[tuple[float, str]]) -> list[tuple[float, str]]:
   return [ticks[0], ticks[-1]]
 
 
-def _save(figure: "Figure", path: pathlib.Path) -> None:
+def _texts(values: Plain) -> Plain:
+  """Values of fields as a table can hold them."""
+  return {name: value if isinstance(value, (int, float, str)) else repr(value) for name, value in values.items()}
+
+
+def _save(figure: "Figure", path: pathlib.Path, rows: list[Plain]) -> None:
+  write_csv(path.with_suffix(".csv"), rows)
   temporary = path.with_name(path.name + ".tmp")
   figure.savefig(temporary, dpi=120, format="png")
   temporary.replace(path)

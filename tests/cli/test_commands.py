@@ -1,5 +1,6 @@
 """The commands beside train, sweep and tune: evaluate, compare, list; and what all of them share."""
 
+import csv
 import json
 import subprocess
 import sys
@@ -75,6 +76,10 @@ def test_compare_sets_runs_beside_each_other(run, trained, tmp_path):
   assert shac["probability_of_improvement"] == {"lr (lr)": pytest.approx(wins)}
   assert "| shac (shac) |" in process.stdout
   assert (tmp_path / "compare.png").stat().st_size > 10_000
+  with (tmp_path / "compare.csv").open() as file:
+    curve = [row for row in csv.DictReader(file) if row["run"] == "shac (shac)"]
+  assert [int(row["steps"]) for row in curve] == [64, 640, 1280]
+  assert float(curve[0]["low"]) <= float(curve[0]["mean"]) <= float(curve[0]["high"])
   check_error(run("gippo_jax", "compare", str(tmp_path)), "holds neither a run that has ended nor a table")
 
 

@@ -55,7 +55,8 @@ def test_a_sweep_leaves_its_files(finished):
     (rate, seed, "finished") for rate in ("0.0001", "0.01") for seed in ("1", "2")
   ]
   assert {path.name for path in folder.iterdir()} == {
-    *("best", "definition.json", "heat_map.png", "members", "parallel_coordinates.png", "sweep.csv", "sweep.json")
+    *("best", "definition.json", "members", "sweep.csv", "sweep.json"),
+    *("heat_map.csv", "heat_map.png", "parallel_coordinates.csv", "parallel_coordinates.png"),
   }
   for row in results["members"]:
     member = folder / "members" / row["folder"]

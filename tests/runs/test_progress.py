@@ -89,3 +89,18 @@ def test_a_picture_without_a_finished_episode_says_so(tmp_path):
   with Image.open(tmp_path / "without.png") as image:
     assert image.width < width  # the panel of the return alone
     assert np.asarray(image.convert("L")).min() < 128  # and it is not empty
+
+
+def test_a_pictures_numbers_lie_beside_it(tmp_path):
+  rows = [
+    {"seed": seed, "steps": 64 * epoch, "return": -1.0 * seed * epoch if seed == 1 or epoch < 3 else None}
+    for epoch in (1, 2, 3)
+    for seed in (1, 2)
+  ]
+  plot_learning_curve(rows, "title", tmp_path / "curve.png")
+  assert (tmp_path / "curve.csv").read_text().splitlines() == [
+    "quantity,steps,mean,low,high,seeds",
+    "return,64,-1.5,-2.0,-1.0,2",
+    "return,128,-3.0,-4.0,-2.0,2",
+    "return,192,-3.0,-3.0,-3.0,1",
+  ]

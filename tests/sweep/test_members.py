@@ -1,5 +1,6 @@
 """What a sweep trains: each member as if it ran alone, in a folder of its own."""
 
+import csv
 import json
 import os
 import signal
@@ -188,6 +189,15 @@ def test_folders_and_pictures_of_a_large_sweep_are_cheap(tmp_path):
   draw_parallel_coordinates(results, folder.parallel_coordinates)
   assert folder.heat_map.stat().st_size > 5_000
   assert folder.parallel_coordinates.stat().st_size > 5_000
+  ranked = read_table(folder.parallel_coordinates)
+  assert [int(row["rank"]) for row in ranked] == list(range(1, 10))
+  assert [float(row["mean best_return"]) for row in ranked] == [-(10.0**-setting) for setting in range(8, -1, -1)]
+  (across, down), cells = tuple(settings[0]), read_table(folder.heat_map)
+  assert [(cell["across"], cell["down"]) for cell in cells] == [(across, down)] * 9
+  written = {(cell["across value"], cell["down value"]): float(cell["best mean best_return"]) for cell in cells}
+  assert written == {
+    (str(setting[across]), str(setting[down])): -(10.0**-index) for index, setting in enumerate(settings)
+  }
   events = read_events(next(folder.workdir_of(members[3]).tensorboard.glob("seed_4/events*")))
   assert events[0].file_version == "brain.Event:2"
   assert [event.step for event in events[1:]] == [64 * epoch for epoch in range(10, 2010, 10)]
@@ -195,6 +205,11 @@ def test_folders_and_pictures_of_a_large_sweep_are_cheap(tmp_path):
     *(f"algorithm/number_{index}" for index in range(29)),
     "algorithm/list/0",
   }
+
+
+def read_table(picture):
+  with picture.with_suffix(".csv").open() as file:
+    return list(csv.DictReader(file))
 
 
 def read_events(path):
