@@ -86,9 +86,10 @@ def main(words: Sequence[str]) -> int:
   if _DISTRIBUTED.value:
     hosts.connect(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
     hosts.require_same(experiment.to_dict())
-  env = make_environment(experiment.env)
   workdir = Workdir(_WORKDIR.value or pathlib.Path("runs") / experiment.label)
-  summary = train(experiment, env, workdir, by_environment, _loggers(workdir))
+  loggers = _loggers(workdir)
+  env = make_environment(experiment.env)
+  summary = train(experiment, env, workdir, by_environment, loggers)
   if hosts.is_first():
     print(_result_line(summary, workdir))
     for seed, reason in zip(summary["seeds"], summary["reasons"], strict=True):

@@ -104,8 +104,10 @@ def test_a_run_starts_from_another_ones_networks_and_statistics(run, trained, tm
 
 def test_a_finished_run_goes_on(run, trained):
   workdir = trained / "lr"
-  process = run("gippo_jax", "train", f"--workdir={workdir}", "--config.num_epochs=30")
+  process = run("gippo_jax", "train", f"--workdir={workdir}", "--config.num_epochs=30", "--csv", "--tracker=none")
   assert process.returncode == 0, process.stderr
+  with (workdir / "metrics.csv").open() as file:
+    assert [row["epoch"] for row in csv.DictReader(file) if row["seed"] == "1"] == ["1", "10", "20", "30"]
   assert json.loads((workdir / "summary.json").read_text())["epochs"] == 30
   config = json.loads((workdir / "config.json").read_text())
   assert (config["num_epochs"], config["continued_from"]) == (30, [20])
@@ -151,6 +153,7 @@ def test_help_shows_the_flags_without_jax(name):
     (["evaluate"], "--workdir is missing"),
     (["train", "--config=planets:mars"], "'planets:mars' is neither a preset nor a file; allowed: NAME:ARGUMENT"),
     (["train", "--config=any:gippo"], "config.env.name is missing"),
+    (["train", "--config=functions:dejong1", "--tracker=mlflow"], "'mlflow' is unknown; allowed: wandb, trackio, none"),
     (
       ["train", "--config=functions:dejong1", "--config.rp.learning_rate=0.1"],
       "config.rp.learning_rate is a field of rp",
