@@ -4,9 +4,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gippo_jax.envs.base import PyTree
 from gippo_jax.errors import UserError
 from gippo_jax.learning.networks import MultilayerPerceptrons
 from gippo_jax.learning.policies import Policy
+from gippo_jax.learning.spectral_policy import NormalizedPolicy
 
 
 class Layer(NamedTuple):
@@ -51,7 +53,9 @@ def perceptron_of(policy: Policy) -> Perceptron:
   Raises:
     UserError: when its networks are a user's own.
   """
-  networks = policy.networks
+  networks, parameters = policy.networks, policy.actor
+  if isinstance(networks, NormalizedPolicy):
+    networks, parameters = networks.networks, networks.divided(parameters)
   if not isinstance(networks, MultilayerPerceptrons):
     raise UserError(
       f"--format: the networks are a {type(networks).__name__} of your own, whose arithmetic only JAX knows; allowed: "
@@ -59,10 +63,10 @@ def perceptron_of(policy: Policy) -> Perceptron:
     )
   actor, layers = networks.actor, []
   for index in range(len(actor.hidden.units)):
-    norm = policy.actor[f"norm_{index}"] if actor.hidden.layer_norm else None
+    norm = parameters[f"norm_{index}"] if actor.hidden.layer_norm else None
     layers.append(
       Layer(
-        *_dense(policy, f"dense_{index}"),
+        *_dense(parameters, f"dense_{index}"),
         scale=None if norm is None else np.asarray(norm["scale"]),
         shift=None if norm is None else np.asarray(norm["bias"]),
       )
@@ -73,9 +77,9 @@ def perceptron_of(policy: Policy) -> Perceptron:
     None if statistics is None else np.asarray(statistics.deviation),
     layers,
     actor.hidden.activation,
-    *_dense(policy, "mean"),
+    *_dense(parameters, "mean"),
   )
 
 
-def _dense(policy: Policy, name: str) -> tuple[np.ndarray, np.ndarray]:
-  return np.asarray(policy.actor[name]["kernel"]), np.asarray(policy.actor[name]["bias"])
+def _dense(parameters: PyTree, name: str) -> tuple[np.ndarray, np.ndarray]:
+  return np.asarray(parameters[name]["kernel"]), np.asarray(parameters[name]["bias"])

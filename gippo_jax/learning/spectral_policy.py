@@ -42,10 +42,14 @@ class NormalizedPolicy(NamedTuple):
 
   def policy(self, actor: PyTree, obs: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Mean and log standard deviation at normalised observations."""
+    return self.networks.policy(self.divided(actor), obs)
+
+  def divided(self, actor: PyTree) -> PyTree:
+    """The parameters that `networks` compute with: the layers' kernels are divided."""
     network, directions = dict(actor["network"]), actor["directions"]
     for layer in self.layers:
       network[layer] = network[layer] | {"kernel": normalized(network[layer]["kernel"], directions[layer])}
-    return self.networks.policy(network, obs)
+    return network
 
   def value(self, critic: PyTree, obs: jax.Array) -> jax.Array:
     """The critic's value, which is not normalised, at normalised observations."""

@@ -15,6 +15,7 @@ KINDS = {
   "tanh": {"activation": "tanh", "units": (16,)},
   "relu": {"activation": "relu", "units": (32, 16, 32)},
   "silu": {"activation": "silu", "layer_norm": False},
+  "spectral": {"spectral_norm": True, "layer_norm": False, "units": (16, 16, 8)},
   "fixed_std": {"fixed_std": True, "layer_norm": False},
 }
 
