@@ -38,4 +38,5 @@ def get_config(argument: str = "ball_over_wall") -> ConfigDict:
   is_one_step = name in ("ball_over_wall", "momentum_transfer")
   config = shared_tasks.settings(name, algorithm, num_steps, num_envs=64, horizon=1 if is_one_step else 32)
   config.env.update(parameters)
+  config.expansion.horizon = min(config.expansion.horizon, config.horizon)
   return config
