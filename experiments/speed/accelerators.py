@@ -1,13 +1,14 @@
 """An accelerator: seeds, environments and the precision of its products.
 
-Every row is one compiled chunk of epochs, timed after a first one. The programs are compiled side by side, a thread
-each, since a compiler uses few of the cores of a machine that has an accelerator.
+Every row is one compiled chunk of epochs, timed after a first one. A problem's programs are compiled side by side, a
+thread each, since a compiler uses few of the cores of a machine that has an accelerator.
 """
 
 # A ConfigDict's fields are of any type to a type checker.
 # pyright: reportAttributeAccessIssue=false, reportOptionalMemberAccess=false
 
 import concurrent.futures
+import itertools
 import time
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -73,12 +74,8 @@ def points() -> Iterator[Point]:
     for num_members in (1, 32, 1024, 8192):
       yield Point(f"{function}, GI-PPO", parse(functions.get_config(function)), num_members, False)
   for precision in ("highest", "tf32", "bf16"):
-    for name, config in (
-      ("traffic e, GI-PPO", traffic.get_config("pace_car_10")),
-      ("ant, GI-PPO", physics.get_config("ant")),
-    ):
-      if precision == "highest" or name.startswith("traffic"):
-        yield Point(name, parse(_widen(config, 4096, precision)), 1, name.startswith("traffic"))
+    yield Point("traffic e, GI-PPO", parse(_widen(traffic.get_config("pace_car_10"), 4096, precision)), 1, True)
+  yield Point("ant, GI-PPO", parse(_widen(physics.get_config("ant"), 4096, "highest")), 1, False)
   for num_members in (1, 64):
     yield Point("CartpoleSwingup, SHAC", parse(playground.get_config("CartpoleSwingup,shac")), num_members, False)
 
@@ -162,22 +159,25 @@ def measure(point: Point, compiled: Compiled, repeats: int) -> Plain:
 
 
 def rows(options: Options) -> Iterator[Plain]:
-  """Compiles all points, then measures one after the other."""
+  """Compiles the points of a problem together, then measures one after the other; then the next problem's."""
+  for _, of_a_problem in itertools.groupby(points(), key=lambda point: point.what):
+    yield from _rows(list(of_a_problem), options.repeats)
+
+
+def _rows(chosen: Sequence[Point], repeats: int) -> Iterator[Plain]:
   import jax
 
-  chosen = list(points())
   with concurrent.futures.ThreadPoolExecutor(len(chosen)) as pool:
     programs = [pool.submit(compile_point, point) for point in chosen]  # leaving the pool waits for all
-  print(f"{len(chosen)} programs are compiled", flush=True)
   single: dict[str, float] = {}
   for point in chosen:
     try:
-      row = measure(point, programs.pop(0).result(), options.repeats)
+      row = measure(point, programs.pop(0).result(), repeats)
     except jax.errors.JaxRuntimeError as error:  # most of all: too little memory
       print(f"{point.what}, {point.num_members} seeds, is left out: {str(error).splitlines()[0]}", flush=True)
       continue
     of_a_seed = float(np.median(row["epoch_seconds"])) / point.num_members
-    row["over_one_seed"] = of_a_seed / single.setdefault(point.what + row["precision"], of_a_seed)
+    row["over_one_seed"] = of_a_seed / single.setdefault(row["precision"], of_a_seed)
     yield row
 
 
