@@ -74,8 +74,12 @@ def test_a_surface_is_the_objective_around_the_parameters():
 
 
 def test_surfaces_of_random_networks_are_smoother_with_normalisation():
-  rough = [roughness(random_surface(RANDOM_SYSTEMS[index], 15, 9, jax.random.key(1))) for index in (0, 3)]
-  assert rough[1] < 0.5 * rough[0]
+  """Whatever networks, directions and starts are drawn; by how much depends on them."""
+  for seed in range(3):
+    plain, normalised = (
+      roughness(random_surface(RANDOM_SYSTEMS[index], 15, 9, jax.random.key(seed))) for index in (0, 3)
+    )
+    assert normalised < plain
 
 
 @pytest.mark.slow
