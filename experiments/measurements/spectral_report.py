@@ -157,14 +157,14 @@ def draw_curves(found: Plain) -> Figure:
 def draw_surfaces(found: Plain) -> Figure:
   """Objectives around the policies' parameters, random networks above, trained ones below."""
   panels: list[tuple[str, Sequence[Sequence[float]], float]] = [
-    (f"{row['system'].partition(',')[0]}, h = {row['horizon']}", row["surface"], row["roughness"])
+    (f"{row['system'].partition(',')[0]}\nh = {row['horizon']}", row["surface"], row["roughness"])
     for row in found["surfaces"]
   ]
-  panels += [(f"pendulum: {row['label']}", row["surface"], row["roughness"]) for row in found["rows"]]
+  panels += [(f"pendulum\n{row['label']}", row["surface"], row["roughness"]) for row in found["rows"]]
   figure = Figure(figsize=(12.0, 6.2), layout="constrained")
   for axis, (title, surface, rough) in zip(figure.subplots(2, 4).ravel(), panels, strict=True):
     image = axis.imshow(np.asarray(surface), origin="lower", extent=(-1, 1, -1, 1), cmap="viridis")
     figure.colorbar(image, ax=axis, shrink=0.8, format="%.2g")
-    axis.set_title(f"{title}\nroughness {rough:.2g}", fontsize="small")
+    axis.set_title(f"{title}, roughness {rough:.2g}", fontsize="small")
     axis.set(xticks=(-1, 0, 1), yticks=(-1, 0, 1))
   return figure
