@@ -165,6 +165,6 @@ def draw_surfaces(found: Plain) -> Figure:
   for axis, (title, surface, rough) in zip(figure.subplots(2, 4).ravel(), panels, strict=True):
     image = axis.imshow(np.asarray(surface), origin="lower", extent=(-1, 1, -1, 1), cmap="viridis")
     figure.colorbar(image, ax=axis, shrink=0.8, format="%.2g")
-    axis.set_title(f"{title}, roughness {rough:.2g}", fontsize="small")
+    axis.set_title(f"{title}\nroughness {rough:.2g}", fontsize="small")
     axis.set(xticks=(-1, 0, 1), yticks=(-1, 0, 1))
   return figure
