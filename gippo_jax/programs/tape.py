@@ -7,8 +7,8 @@ that each value, and on the way back each derivative, can be looked at.
 import dataclasses
 import os
 import sysconfig
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -135,7 +135,8 @@ class Tape:
 
   def _scan(self, equation: JaxprEqn, inputs: list[Cell], stack: tuple[Frame, ...]) -> list[Cell]:
     params = equation.params
-    num_consts, num_carry, length = params["num_consts"], params["num_carry"], params["length"]
+    num_consts, num_carry = _scan_sizes(params)
+    length = params["length"]
     consts, carry = inputs[:num_consts], inputs[num_consts : num_consts + num_carry]
     rows: list[list[Cell]] = []
     for index in range(length)[:: -1 if params["reverse"] else 1]:
@@ -223,6 +224,14 @@ def _joined(inner: tuple[Frame, ...], name: str, outer: tuple[Frame, ...]) -> tu
   if name in names:
     return inner[: names.index(name) + 1] + outer
   return inner if lines_of_users(inner) else inner + outer
+
+
+def _scan_sizes(params: Mapping[str, Any]) -> tuple[int, int]:
+  """How many of a scan's inputs are constants, and how many it carries."""
+  if "num_consts" in params:
+    return params["num_consts"], params["num_carry"]
+  consts, carry, _ = params["ft_in"].unpack()  # as JAX has it since 0.11
+  return len(list(consts.vals)), len(list(carry.vals))
 
 
 def _entry_of(index: int) -> Callable[[jax.Array], list[jax.Array]]:
