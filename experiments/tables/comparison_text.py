@@ -51,7 +51,8 @@ def _return(cell: Cell | None, is_best: bool) -> str:
 
 def _costs(family: Family, results: Results, names: list[str]) -> str:
   def seconds(cell: Cell | None) -> str:
-    return "-" if cell is None else f"{number(cell['seconds'] - cell['compile_seconds'])} s"
+    spent = None if cell is None else cell.get("processor_seconds")
+    return "-" if spent is None else f"{number(spent)} s"
 
   header = ["algorithm", "backward passes an epoch", *(family.problems[problem].label for problem in results)]
   rows = [
@@ -62,7 +63,10 @@ def _costs(family: Family, results: Results, names: list[str]) -> str:
     f"{family.problems[problem].label} {_same(cells, 'steps')} steps in {_same(cells, 'epochs')} epochs"
     for problem, cells in results.items()
   )
-  words = "Seconds of training all seeds side by side, without compilation, and what each seed had of the environment"
+  words = (
+    "Seconds that cores worked for training all seeds side by side, without compilation, and what each seed had of the "
+    "environment"
+  )
   return f"{words}: {steps}.\n\n{markdown_table(header, rows)}"
 
 

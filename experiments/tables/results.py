@@ -54,6 +54,7 @@ def cell_of(summary: Summary, paper: float | None, made: str = "") -> Cell:
     "paper": paper,
     "seconds": summary["compile_seconds"] + summary["run_seconds"],
     "compile_seconds": summary["compile_seconds"],
+    "processor_seconds": summary.get("processor_seconds"),
     "epochs": summary["epochs"],
     "steps": summary["steps"],
     "status": summary["status"],

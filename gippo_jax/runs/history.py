@@ -24,6 +24,7 @@ class History(NamedTuple):
 
   Attributes:
     run_seconds: in which epochs were trained that count.
+    processor_seconds: of this process's cores in them.
     wall_seconds: of all starts, also of epochs that a kill took back.
     compile_seconds: of the first start.
     starts: how often the run was started.
@@ -36,6 +37,7 @@ class History(NamedTuple):
   """
 
   run_seconds: float = 0.0
+  processor_seconds: float = 0.0
   wall_seconds: float = 0.0
   compile_seconds: float = 0.0
   starts: int = 1

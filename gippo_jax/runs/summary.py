@@ -28,6 +28,7 @@ class Summary(TypedDict):
   the last 100 finished episodes, `final_return` the last such mean, `evaluation_return` that of the last policy's mean
   action on fresh episodes, `best_evaluation_return` of the best policy's. `phase_seconds` names where the time went.
   `state_hashes` are those of the states after `state_hash_epoch` epochs: equal hashes, equal runs up to there.
+  `processor_seconds` are what the process's cores worked in `run_seconds`, which others' work lengthens.
   `goodput` is the share of `wall_seconds`, over all starts, in which epochs were trained that count.
   `failed_writes` counts writings of this start that failed, most of which were made good later.
   """
@@ -51,6 +52,7 @@ class Summary(TypedDict):
   steps: int
   compile_seconds: float
   run_seconds: float
+  processor_seconds: NotRequired[float]
   phase_seconds: dict[str, float]
   epochs_per_second: float
   steps_per_second: float
@@ -188,6 +190,7 @@ def summarize(
     "steps": ended.epoch * steps_per_epoch,
     "compile_seconds": history.compile_seconds,
     "run_seconds": history.run_seconds,
+    "processor_seconds": history.processor_seconds,
     "wall_seconds": history.wall_seconds,
     "goodput": history.run_seconds / history.wall_seconds if history.wall_seconds else None,
     "starts": history.starts,

@@ -138,7 +138,7 @@ class Training:
     self._recorder = self._make_recorder(steps_per_epoch, options.log_interval)
     self._progress.note(memory.describe(members.program_bytes))
     self._progress.start(self._epoch, config.num_epochs)
-    self._started_from, self._began_at = self._epoch, time.monotonic()
+    self._started_from, self._began_at, self._began_processor_at = self._epoch, time.monotonic(), time.process_time()
     last_save = self._began_at
     decision = hosts.agree(Decision(_FIRST_CHUNK, save=False, stop=self._interrupt.requested))
     unwritten = None
@@ -172,7 +172,7 @@ class Training:
         last_save = time.monotonic()
     if unwritten:
       self._recorder.write(*unwritten)
-    self._end_seconds = self._seconds()
+    self._at_end = self._so_far()
     if self._epoch > self._saved_epoch:
       self._save()
     self._recorder.sync()
@@ -195,8 +195,8 @@ class Training:
           best = members.evaluate(self._states, num_episodes, of_best=True, stop=self._stop)
     status = "interrupted" if last is None or best is None else "diverged" if diverged else "finished"
     states = members.gather(self._states)
-    history = self._history(self._end_seconds)
-    seconds = {**self._phases.seconds, "training": self._end_seconds - self._before.run_seconds}
+    history = self._history(self._at_end)
+    seconds = {**self._phases.seconds, "training": history.run_seconds - self._before.run_seconds}
     speed = (self._epoch - self._started_from) / max(seconds["training"], 1e-9)
     evaluations = tuple(nothing if returns is None else returns for returns in (last, best))
     ended = Ended(status, self._epoch, history, seconds, speed, self._failures.count)
@@ -206,7 +206,7 @@ class Training:
 
   def history(self) -> History:
     """What a checkpoint of the end knows of the run."""
-    return self._history(self._end_seconds)
+    return self._history(self._at_end)
 
   def _make_recorder(self, steps_per_epoch: int, log_interval: int) -> Recorder | NoRecorder:
     if not hosts.is_first():
@@ -231,14 +231,16 @@ class Training:
   def _stop(self) -> bool:
     return hosts.agree(Decision(0, save=False, stop=self._interrupt.requested)).stop
 
-  def _seconds(self) -> float:
-    return self._before.run_seconds + time.monotonic() - self._began_at
-
-  def _history(self, run_seconds: float) -> History:
-    wall = self._before.wall_seconds + self._phases.elapsed()
-    return self._before._replace(
-      run_seconds=run_seconds, wall_seconds=wall, saved_at=time.time(), watch=self._watch.plain()
+  def _so_far(self) -> History:
+    before = self._before
+    return before._replace(
+      run_seconds=before.run_seconds + time.monotonic() - self._began_at,
+      processor_seconds=before.processor_seconds + time.process_time() - self._began_processor_at,
     )
+
+  def _history(self, trained: History) -> History:
+    wall = self._before.wall_seconds + self._phases.elapsed()
+    return trained._replace(wall_seconds=wall, saved_at=time.time(), watch=self._watch.plain())
 
   def _hash_states(self) -> None:
     whole = self._members.gather(self._states)  # all processes together
@@ -251,7 +253,7 @@ class Training:
     self._recorder.sync()
     folder = self._workdir.checkpoint
     try:
-      checkpoints.save(folder, Checkpoint(whole, self._epoch, self._history(self._seconds())))
+      checkpoints.save(folder, Checkpoint(whole, self._epoch, self._history(self._so_far())))
     except OSError as error:
       self._failures.note(folder, error, f"the newest checkpoint is of epoch {self._saved_epoch}; tried again later")
       return

@@ -17,7 +17,15 @@ from tests.summaries import SCORES, make_summary
 
 def cell(*returns, **others):
   known = {"evaluation_returns": list(returns), "best_evaluation_returns": list(returns), "diverged": []}
-  return {**known, "seconds": 30.0, "compile_seconds": 10.0, "epochs": 500, "steps": 1_024_000, **others}
+  return {
+    **known,
+    "seconds": 30.0,
+    "compile_seconds": 10.0,
+    "processor_seconds": 12.0,
+    "epochs": 500,
+    "steps": 1_024_000,
+    **others,
+  }
 
 
 RESULTS = {
@@ -82,7 +90,7 @@ def test_the_text_has_returns_costs_pairs_and_profiles():
   assert "| SHAC | 3 (1 to 5)<br>best policy 3 |" in text
   assert "| PPO | 3 (2 to 4)<br>best policy 3<br>1 of 3 seeds lost | **20** (10 to 30)" in text
   assert "| RPO | **7** (6 to 8)<br>best policy 7 | - |" in text
-  assert "| RPO | 1 | 20 s | - |" in text
+  assert "| RPO | 1 | 12 s | - |" in text
   assert "Cart-pole 1,024,000 steps in 500 epochs" in text
   assert len(draw_profiles(RESULTS).axes[0].lines) == 3
 

@@ -235,9 +235,10 @@ def test_a_folder_that_is_written_is_refused(tmp_path):
 
 
 def test_goodput_is_the_share_of_all_starts(tmp_path):
-  train(tmp_path, progress=Listener(2, interrupt))
+  first = train(tmp_path, progress=Listener(2, interrupt))
   summary = train(tmp_path)
   assert summary["starts"] == 2
+  assert summary["processor_seconds"] > first["processor_seconds"] > 0
   assert summary["goodput"] == pytest.approx(summary["run_seconds"] / summary["wall_seconds"])
   assert 0 < summary["goodput"] < 1
 
