@@ -1,6 +1,7 @@
 """Strict arithmetic for the whole suite: 64-bit floats, no silent promotion of dtype or rank; two host devices."""
 
 import os
+import signal
 import tempfile
 
 import hypothesis
@@ -25,6 +26,8 @@ def pytest_configure(config):
 
   And quick compilation where nothing runs as long as it compiles: in all tests but the slow ones, which train.
   """
+  # A shell starts what it runs in the background with Ctrl-C ignored, and the commands of the tests would inherit that.
+  signal.signal(signal.SIGINT, signal.default_int_handler)
   if not hasattr(config, "workerinput"):  # the workers inherit it
     folder = tempfile.TemporaryDirectory(prefix="gippo_jax_tests_", ignore_cleanup_errors=True)
     config.add_cleanup(folder.cleanup)

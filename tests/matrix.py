@@ -2,13 +2,15 @@
 
 A virtual environment per row: the oldest versions that pyproject.toml allows, on the oldest Python; those of
 constraints.txt; and the newest on each Python that is installed. jax beyond what gymnax allows is tried without gymnax.
-In each the quick part of the suite runs, `TESTS`; docs/install.md gets the table.
+In each the quick part of the suite runs, `TESTS`, and leaves its outcome as `build/matrix/ROW.json`; the table in
+docs/install.md is of all outcomes there are, so that `--rows` makes one row again.
 
 `PYTHONS`, an environment variable, names interpreters instead of `python3.11`, `python3.12`, ... of the path.
 """
 
 import argparse
 import datetime
+import json
 import os
 import pathlib
 import re
@@ -60,6 +62,11 @@ class Row(NamedTuple):
   constraints: Mapping[str, str] | pathlib.Path
   gymnax: bool = True
 
+  @property
+  def files(self) -> pathlib.Path:
+    """Its environment's folder, and without an ending that of its other files."""
+    return FOLDER / re.sub(r"[^a-z0-9.]+", "_", self.name)
+
 
 def oldest(project: Mapping) -> dict[str, str]:
   """The least version of every package that pyproject.toml names, by package; jaxlib's is jax's."""
@@ -97,7 +104,7 @@ def rows(pythons: list[str], project: Mapping) -> Iterator[Row]:
 
 def install(row: Row) -> pathlib.Path:
   """Makes the row's environment anew; returns its interpreter."""
-  folder = FOLDER / re.sub(r"\W+", "_", row.name)
+  folder = row.files
   shutil.rmtree(folder, ignore_errors=True)
   subprocess.run([row.python, "-m", "venv", folder], check=True)
   constraints = row.constraints
@@ -128,7 +135,7 @@ def test(row: Row, python: pathlib.Path) -> str:
     text=True,
     check=False,
   )
-  (FOLDER / f"{re.sub(r'[^a-z0-9]+', '_', row.name)}.log").write_text(ended.stdout + ended.stderr)
+  row.files.with_name(f"{row.files.name}.log").write_text(ended.stdout + ended.stderr)
   return re.sub(r" in .*", "", ended.stdout.strip().splitlines()[-1].strip("= "))
 
 
@@ -136,7 +143,7 @@ def main() -> int:
   """Tries the rows; returns 1 when a test failed in one."""
   parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
   parser.add_argument("--docs", type=pathlib.Path, help="documentation folder whose table is renewed")
-  parser.add_argument("--rows", nargs="*", default=None, help="beginnings of the rows' names; all by default")
+  parser.add_argument("--rows", nargs="*", default=None, help="beginnings of the names of those to run; all by default")
   arguments = parser.parse_args()
   project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
   pythons = interpreters()
@@ -145,15 +152,19 @@ def main() -> int:
   FOLDER.mkdir(parents=True, exist_ok=True)
   table = []
   for row in rows(pythons, project):
-    if arguments.rows is not None and not row.name.startswith(tuple(arguments.rows)):
-      continue
-    python = install(row)
-    table.append([row.name, *versions(python), test(row, python)])
-    print(" | ".join(table[-1]), flush=True)
+    outcome = row.files.with_name(f"{row.files.name}.json")
+    if arguments.rows is None or row.name.startswith(tuple(arguments.rows)):
+      outcome.unlink(missing_ok=True)
+      python = install(row)
+      line = [row.name, *versions(python), test(row, python), str(datetime.date.today())]
+      print(" | ".join(line), flush=True)
+      outcome.write_text(json.dumps(line))
+    if outcome.exists():
+      table.append(json.loads(outcome.read_text()))
   if arguments.docs:
-    text = markdown_table(("environment", "Python", *SHOWN, "tests"), table)
-    replace_block(arguments.docs / "install.md", "test matrix", f"{text}\nMade on {datetime.date.today()}.\n")
-  return int(any("failed" in line[-1] or "error" in line[-1] for line in table))
+    text = markdown_table(("environment", "Python", *SHOWN, "tests", "run on"), table)
+    replace_block(arguments.docs / "install.md", "test matrix", text)
+  return int(any(re.search("failed|error", line[-2]) for line in table))
 
 
 if __name__ == "__main__":

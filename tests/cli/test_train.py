@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.commands import CONFIG, ROOT, SMALL, check_error, command, snapshot
+from tests.commands import CONFIG, ROOT, SMALL, check_error, command, environment_of, execute, snapshot
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +15,7 @@ def finished(run, tmp_path_factory):
   """A short run of two seeds: its folder, arguments and process."""
   workdir = tmp_path_factory.mktemp("runs") / "ackley2"
   arguments = (f"--config={CONFIG}:ackley2", "--config.num_epochs=60", "--config.num_seeds=2", *SMALL)
-  arguments = (*arguments, f"--workdir={workdir}")
+  arguments = (*arguments, "--config.log_interval=5", f"--workdir={workdir}")
   return workdir, arguments, run("gippo_jax.main", *arguments)
 
 
@@ -39,7 +39,7 @@ def test_a_run_leaves_its_files(finished):
   assert all(best >= final for best, final in zip(summary["best_return"], summary["final_return"], strict=True))
   rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
   assert [(row["epoch"], row["seed"]) for row in rows] == [
-    (epoch, seed) for epoch in (1, 10, 20, 30, 40, 50, 60) for seed in (1, 2)
+    (epoch, seed) for epoch in (1, *range(5, 61, 5)) for seed in (1, 2)
   ]
   names = {"return", "best_return", "alpha", "alpha_out_of_range_ratio", "alpha_min_determinant", "ppo_attempts"}
   assert names | {"critic_loss", "ppo_gradient_norm", "steps_per_second"} <= set(rows[0])
@@ -62,14 +62,38 @@ def test_a_finished_run_is_left_alone(finished, run):
   assert (workdir / "metrics.jsonl").read_bytes() == metrics
 
 
+def scores(workdir):
+  summary = json.loads((workdir / "summary.json").read_text())
+  return {name: summary[name] for name in ("best_return", "final_return", "evaluation_return")}
+
+
 def test_seeds_of_one_program_are_those_run_alone(finished, run, tmp_path):
+  """Up to rounding, which grows with the epochs: not optimised, as here, jax 0.7 rounds otherwise in a loop of one."""
   workdir, arguments, _ = finished
   alone = [argument for argument in arguments if "num_seeds" not in argument and "workdir" not in argument]
   process = run("gippo_jax.main", *alone, "--config.seed=2", f"--workdir={tmp_path}")
   assert process.returncode == 0, process.stderr
-  together = json.loads((workdir / "summary.json").read_text())
-  single = json.loads((tmp_path / "summary.json").read_text())
-  assert single["best_return"] == [pytest.approx(together["best_return"][1], rel=1e-4)]
+  single, together = (
+    [row for row in map(json.loads, (path / "metrics.jsonl").read_text().splitlines()) if row["seed"] == 2]
+    for path in (tmp_path, workdir)
+  )
+  for epoch in (0, 1):
+    for name in ("return", "alpha", "critic_loss"):
+      assert single[epoch][name] == pytest.approx(together[epoch][name], rel=1e-3)
+  assert single[0]["return"] != pytest.approx(single[1]["return"], rel=1e-2)
+
+
+@pytest.mark.slow
+def test_seeds_of_one_program_are_bit_for_bit_those_run_alone(tmp_path):
+  """As XLA compiles for users: a core trains three seeds one after the other, or one."""
+  compiled = environment_of(XLA_FLAGS="")
+  arguments = (f"--config={CONFIG}:ackley2", "--config.num_epochs=60", *SMALL)
+  for name, seeds in (("together", "num_seeds=3"), ("alone", "seed=3")):
+    words = command("gippo_jax.main", *arguments, f"--config.{seeds}", f"--workdir={tmp_path / name}")
+    process = execute(compiled, *words)
+    assert process.returncode == 0, process.stderr
+  together, alone = scores(tmp_path / "together"), scores(tmp_path / "alone")
+  assert alone == {name: values[2:] for name, values in together.items()}
 
 
 @pytest.fixture(scope="module")
