@@ -44,6 +44,11 @@ _CRITERION = FLAGS.choice(
   "Settings are ranked by the mean of this over their seeds.",
 )
 _PICTURES = FLAGS.choice("pictures", "best", ["best", "all"], "Members that get a learning_curve.png.")
+_CSV = FLAGS.switch("csv", False, "Write metrics.csv into the folder of each member.")
+_TRACKER = FLAGS.text(
+  "tracker", None, "Also log each member to wandb or trackio, as a run of its own, when it has ended."
+)
+_PROJECT = FLAGS.text("tracker_project", None, "Project of the tracker's. Default: gippo_jax.")
 _WORKERS = FLAGS.integer(
   "workers",
   1,
@@ -99,9 +104,12 @@ def _run(
   folder: "SweepFolder", members: "list[Member]", groups: "list[list[Member]]", settings: "list[Assignment]"
 ) -> int:
   from gippo_jax.runs.progress import default_progress
+  from gippo_jax.runs.tracking import tracker_of
   from gippo_jax.sweep.execute import Options, execute, make_environment, prepare
+  from gippo_jax.sweep.listeners import Listeners
   from gippo_jax.sweep.results import report
 
+  listeners = Listeners(folder, _CSV.value, tracker_of(folder.path, _TRACKER.value, _PROJECT.value), print)
   memory = None if _MEMORY.value is None else _MEMORY.value * 2**30
   options = Options(_CHUNK.value, _ARRANGEMENT.value, memory, _WORKERS.value)
   plan, status = [], "finished"
@@ -127,8 +135,9 @@ def _run(
       return 0
 
     folder.open(print)
-    status = execute(prepared, folder, default_progress, lambda: report_as("running"))
+    status = execute(prepared, folder, default_progress, lambda: report_as("running"), listeners)
   with folder.turn():
+    listeners.hear(members)  # what ended in earlier starts that did not ask for it
     results = report_in_turn(status)
     if results["best"]:
       _draw(folder, members, results)

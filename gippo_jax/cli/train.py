@@ -109,10 +109,10 @@ def train(
   from gippo_jax.programs import hosts
   from gippo_jax.programs.members import make_members
   from gippo_jax.programs.sharded import ShardedMembers
+  from gippo_jax.runs.ended import tell_ended
   from gippo_jax.runs.prepare import prepare
   from gippo_jax.runs.progress import NoProgress, Phases, default_progress
   from gippo_jax.runs.runner import run
-  from gippo_jax.runs.sinks import write_table
 
   progress = default_progress() if hosts.is_first() else NoProgress()
   phases = Phases(progress)
@@ -120,8 +120,7 @@ def train(
   if summary is not None:
     if hosts.is_first():
       print(f"{workdir.path} holds this run, {summary['status']}; nothing to do.")
-      if _CSV.value:
-        write_table(workdir)
+      tell_ended(workdir, experiment, summary, loggers, print)
     return summary
   return run(experiment, env, workdir, progress, ShardedMembers if by_environment else make_members, phases, loggers)
 

@@ -126,15 +126,6 @@ class CsvFile:
     self._file.tell_lost()
 
 
-def write_table(workdir: Workdir) -> list[str]:
-  """Writes `metrics.csv` of the rows that `metrics.jsonl` holds; returns its columns.
-
-  Raises:
-    OSError: when it cannot be written.
-  """
-  return write_csv(workdir.metrics_table, [_wide(row) for row in read_rows(workdir)])
-
-
 def line_of(row: Plain) -> bytes:
   """A row as its line in `metrics.jsonl`."""
   return (json.dumps(finite_or_none(row), allow_nan=False) + "\n").encode()

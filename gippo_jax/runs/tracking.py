@@ -81,6 +81,11 @@ class Tracker:
       ) from None
     self.log(read_rows(Workdir(start.folder)))
 
+  def has_heard(self, start: Start) -> bool:
+    """Whether it knows of all epochs before this start."""
+    mark = read_mark(start.folder)
+    return mark is not None and mark[:2] == (self._name, self._project) and mark.epoch >= start.epoch
+
   def log(self, rows: Sequence[Plain]) -> None:
     """Tells of epochs that the tracker has not heard of: a start that goes back over some repeats nothing.
 

@@ -21,6 +21,7 @@ from gippo_jax.sweep.arrangement import Arranged, arrange
 from gippo_jax.sweep.chunks import Claimed
 from gippo_jax.sweep.claims import Claim
 from gippo_jax.sweep.folder import SweepFolder
+from gippo_jax.sweep.listeners import Listeners
 from gippo_jax.sweep.plan import Member, Memory, chunk_length, describe_group, measure_memory, stack
 from gippo_jax.sweep.space import Assignment
 from gippo_jax.sweep.split import split
@@ -133,7 +134,11 @@ def prepare(
 
 
 def execute(
-  prepared: list[Prepared], folder: SweepFolder, progress: Callable[[], Progress], after_chunk: Callable[[], None]
+  prepared: list[Prepared],
+  folder: SweepFolder,
+  progress: Callable[[], Progress],
+  after_chunk: Callable[[], None],
+  listeners: Listeners | None = None,
 ) -> str:
   """Trains what is left, chunk after chunk, as long as there are any that no other worker trains; then waits for those.
 
@@ -142,6 +147,7 @@ def execute(
     folder: opened.
     progress: makes what is told of a chunk's epochs.
     after_chunk: called when a chunk's members have their folders.
+    listeners: hear of the members that this worker has trained.
 
   Returns:
     `finished` when all members have ended, or `interrupted`.
@@ -155,7 +161,7 @@ def execute(
       for group in groups:
         claimed = folder.chunks.claim(group.members, group.longest)
         if claimed is not None:
-          if _train(group, claimed, folder, progress(), interrupt):
+          if _train(group, claimed, folder, progress(), interrupt, listeners):
             after_chunk()
           told = False
           break
@@ -202,7 +208,14 @@ class _UntilLost(NamedTuple):
     return self.interrupt.requested or self.claim.is_lost
 
 
-def _train(group: Prepared, claimed: Claimed, folder: SweepFolder, shown: Progress, interrupt: Interrupt) -> bool:
+def _train(
+  group: Prepared,
+  claimed: Claimed,
+  folder: SweepFolder,
+  shown: Progress,
+  interrupt: Interrupt,
+  listeners: Listeners | None,
+) -> bool:
   """Whether the members have ended and have their folders."""
   members, claim = claimed
   assert group.arranged is not None  # it has something to train
@@ -223,6 +236,8 @@ def _train(group: Prepared, claimed: Claimed, folder: SweepFolder, shown: Progre
       return False
     summary = outcome.summary | {"compile_seconds": group.arranged.compile_seconds}
     split(workdir, members, outcome._replace(summary=summary), folder.members)
+    if listeners is not None:
+      listeners.hear(members)
     claim.finish()
   return True
 

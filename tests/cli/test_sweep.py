@@ -18,7 +18,7 @@ BASE = (f"--config={CONFIG}:dejong1", "--config.algorithm=lr", "--config.num_epo
 @pytest.fixture(scope="module")
 def finished(run, tmp_path_factory):
   """Two settings with two seeds each, in two chunks: folder, arguments and process."""
-  arguments = (*BASE, "--config.num_seeds=2", f"--grid={GRID}", "--members-per-chunk=2")
+  arguments = (*BASE, "--config.num_seeds=2", f"--grid={GRID}", "--members-per-chunk=2", "--csv")
   folder = tmp_path_factory.mktemp("sweeps") / "dejong1"
   return folder, arguments, run("gippo_jax", "sweep", *arguments, f"--workdir={folder}")
 
@@ -61,16 +61,20 @@ def test_a_sweep_leaves_its_files(finished):
   for row in results["members"]:
     member = folder / "members" / row["folder"]
     assert len(list(member.glob(f"tensorboard/seed_{row['seed']}/events*"))) == 1
+    assert len((member / "metrics.csv").read_text().splitlines()) == 8  # epochs 1, 10, ... 60, and their names
     assert (member / "learning_curve.png").exists() == (row["member"] == results["best"]["member"])
 
 
 def test_a_finished_sweep_is_left_alone(finished, run):
   folder, arguments, _ = finished
+  table = next(folder.glob("members/*/metrics.csv"))  # as if only this start asked for it
+  table.unlink()
   before = {path: stamp for path, stamp in snapshot(folder / "members").items() if path.is_file()}
   process = run("gippo_jax", "sweep", *arguments, f"--workdir={folder}", "--criterion=final_return")
   assert process.returncode == 0, process.stderr
   assert "nothing to train" in process.stdout
   assert before.items() <= snapshot(folder / "members").items()
+  assert table.exists()
   assert results_of(folder)["criterion"] == "final_return"
 
 

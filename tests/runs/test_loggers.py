@@ -8,12 +8,15 @@ import types
 import numpy as np
 import pytest
 
+from gippo_jax.config import Config, RunConfig
 from gippo_jax.errors import UserError
+from gippo_jax.parsing import Experiment
+from gippo_jax.runs.ended import tell_ended
 from gippo_jax.runs.files import Failures
 from gippo_jax.runs.loggers import Guarded, Logger, Start, require_loggers
 from gippo_jax.runs.recording import Recorder
 from gippo_jax.runs.rows import read_rows, resume_rows
-from gippo_jax.runs.sinks import CsvFile, RowsFile, write_table
+from gippo_jax.runs.sinks import CsvFile, RowsFile
 from gippo_jax.runs.tracking import Tracker, read_mark, tracker_of
 from gippo_jax.runs.workdir import Workdir
 from tests.summaries import make_summary
@@ -103,15 +106,10 @@ def test_a_table_asked_for_late_is_whole(tmp_path):
   record(tmp_path, 1, [CsvFile()], epoch=2)
   assert [row["epoch"] for row in table(tmp_path)] == ["1", "1", "2", "2", "3", "3"]
   (tmp_path / "metrics.csv").unlink()
-  assert write_table(Workdir(tmp_path)) == [
-    "epoch",
-    "seed",
-    "steps",
-    "steps_per_second",
-    "return",
-    "episodes",
-    "age/0",
-    "age/1",
+  experiment = Experiment(Config(), RunConfig(), {"name": "dejong"})
+  tell_ended(Workdir(tmp_path), experiment, make_summary(2, seeds=SEEDS, epochs=3), [CsvFile()], pytest.fail)
+  assert list(table(tmp_path)[0]) == [
+    *("epoch", "seed", "steps", "steps_per_second", "return", "episodes", "age/0", "age/1")
   ]
   assert len(table(tmp_path)) == 6
 
