@@ -1,4 +1,5 @@
-"""The paper's figures again: `python -m experiments.figures functions --out=DIR`, as PNG and SVG.
+"""The paper's figures again: `python -m experiments.figures functions --out=DIR`, as PNG and SVG,
+and their numbers as CSV.
 
 `alpha_policies` needs no training; `learning_curves` and `alpha` are drawn from the runs of a table
 (`python -m experiments.table functions`), which are looked for in `--runs`.
@@ -59,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
   if with_alpha and family_name not in ("benchmarks", "rivals"):  # there alpha is one row's
     save_figure(draw_alpha(family, with_alpha), out, f"{prefix}alpha")
     drawn.append("alpha")
-  print(f"{', '.join(drawn)} (png and svg) in {out}")
+  print(f"{', '.join(drawn)} (png, svg, csv) in {out}")
   return 0
 
 

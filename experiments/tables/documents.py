@@ -7,7 +7,8 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from gippo_jax.errors import UserError
-from gippo_jax.runs.files import write_text
+from gippo_jax.experiments.tables.figure_numbers import numbers_of
+from gippo_jax.runs.files import write_csv, write_text
 
 
 def has_block(path: pathlib.Path, name: str) -> bool:
@@ -66,9 +67,13 @@ def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str
 
 
 def save_figure(figure: Figure, folder: pathlib.Path, name: str) -> None:
-  """Writes a figure as PNG and SVG, without dates or random identifiers: drawing again gives the same files."""
+  """Writes a figure as PNG and SVG, without dates or random identifiers: drawing again gives the same files.
+
+  The numbers of what it shows lie beside it, with the ending `.csv`.
+  """
   folder.mkdir(parents=True, exist_ok=True)
   with matplotlib.rc_context({"svg.hashsalt": "gippo_jax"}):
     for suffix in ("png", "svg"):
       metadata = {"Date": None} if suffix == "svg" else None
       figure.savefig(folder / f"{name}.{suffix}", dpi=150, metadata=metadata)
+  write_csv(folder / f"{name}.csv", numbers_of(figure))

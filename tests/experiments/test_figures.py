@@ -1,8 +1,12 @@
-"""The densities of the alpha-policy picture against Definition 4.1's closed form."""
+"""The densities of the alpha-policy picture against Definition 4.1's closed form; the numbers beside pictures."""
+
+import csv
 
 import jax.numpy as jnp
 import numpy as np
+from matplotlib.figure import Figure
 
+from gippo_jax.experiments.tables.documents import save_figure
 from gippo_jax.experiments.tables.figure_alpha_policies import alpha_policy
 
 
@@ -25,3 +29,39 @@ def test_a_density_integrates_to_one_until_it_folds():
   assert np.all(np.diff(image) > 0)
   np.testing.assert_allclose(np.trapezoid(density, image), 1.0, rtol=1e-6)
   assert alpha_policy(jnp.sin, 0.0, 0.4, 2.0, actions)[2].min() < 0.0
+
+
+def test_a_pictures_numbers_lie_beside_it(tmp_path):
+  """Curves with bands, a band that is there in part, a line across, error bars, an image with its bar of colours."""
+  figure = Figure()
+  left, middle, right = figure.subplots(1, 3)
+  x = np.asarray([1.0, 2.0, 4.0])
+  left.set(title="a panel\nof two lines", xlabel="steps", ylabel="return")
+  left.plot(x, -x, label="one")
+  left.fill_between(x, -x - 0.5, -x + 0.25)
+  left.plot(x, np.asarray([1 / 3, np.nan, 5.0]), label="two")
+  left.fill_between(x, 0.0, x, where=x > 1.5)
+  left.axhline(7.0)
+  middle.errorbar(3.0, 1.0, xerr=0.5, label="end")
+  right.imshow([[1.0, 2.0], [3.0, 4.0]], origin="lower", extent=(-1, 1, -1, 1))
+  figure.colorbar(right.images[0])
+  save_figure(figure, tmp_path, "picture")
+  assert {path.suffix for path in tmp_path.iterdir()} == {".png", ".svg", ".csv"}
+  with (tmp_path / "picture.csv").open() as file:
+    rows = list(csv.DictReader(file))
+
+  def read(panel, series, *columns):
+    found = [row for row in rows if (row["panel"], row["series"]) == (panel, series)]
+    return [tuple(float(row[name]) for name in columns) for row in found if all(row[name] for name in columns)]
+
+  panel = "a panel of two lines"
+  assert {(row["x is"], row["y is"]) for row in rows if row["panel"] == panel} == {("steps", "return")}
+  assert read(panel, "one", "x", "y") == [(1.0, -1.0), (2.0, -2.0), (4.0, -4.0)]
+  assert read(panel, "one", "x", "low", "high") == [(1.0, -1.5, -0.75), (2.0, -2.5, -1.75), (4.0, -4.5, -3.75)]
+  assert read(panel, "two", "x", "y") == [(1.0, 0.333333), (4.0, 5.0)]
+  assert read(panel, "two", "x", "low", "high") == [(2.0, 0.0, 2.0), (4.0, 0.0, 4.0)]
+  assert read(panel, "two", "y")[-1] == (7.0,)
+  assert sorted(read("panel 2", "", "x", "y"))[0] == (2.5, 1.0)
+  assert read("panel 3", "", "x", "y", "value") == [
+    *((-0.5, -0.5, 1.0), (0.5, -0.5, 2.0), (-0.5, 0.5, 3.0), (0.5, 0.5, 4.0))
+  ]
