@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import tomllib
 import zipfile
 
 from tests.documents import ROOT
@@ -78,11 +79,15 @@ def build() -> None:
 
 
 def install() -> None:
-  """Makes an empty environment and installs the wheel into it, and nothing else."""
+  """Makes an empty environment and installs the wheel into it, and nothing else; asks whether each extra could be."""
   shutil.rmtree(ENVIRONMENT, ignore_errors=True)
   execute(sys.executable, "-m", "venv", ENVIRONMENT)
   (wheel,) = DIST.glob("*.whl")
-  execute(PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-c", "constraints.txt", wheel)
+  installing = (PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-c", "constraints.txt")
+  execute(*installing, wheel)
+  extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+  for extra in extras:
+    execute(*installing, "--dry-run", f"{wheel}[{extra}]")
   packages = ENVIRONMENT / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
   sizes = sorted(((_megabytes(path), path.name) for path in packages.iterdir()), reverse=True)
   print(f"{sum(size for size, _ in sizes):.0f} MB: " + ", ".join(f"{name} {size:.0f}" for size, name in sizes[:14]))
