@@ -1,10 +1,17 @@
 """The documentation's links, pictures, files and commands: `python -m tests.documents`, `make docs-check`.
 
 Every command in a block marked `sh`, and every one in the text that begins like one, is parsed: its flags exist, its
-configuration resolves, its grid or space fits. With `--run` the blocks below a line `<!-- run -->` are executed, one
-after the other in a folder of their own for each document (all, or those named), trainings with a few epochs.
+configuration resolves, its grid or space fits. Above each block stands whether it is executed, which `--run` does:
+
+    <!-- run -->
+    <!-- run, after: COMMAND -->           the reader has done that before
+    <!-- not run: WHY -->
+
+Commands of a document run one after the other in a folder of their own, trainings for a few epochs, compiled without
+optimisation; as many documents at once as there are cores (all, or those named).
 """
 
+import concurrent.futures
 import os
 import pathlib
 import re
@@ -13,6 +20,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import tomllib
 from typing import NamedTuple
 
@@ -21,6 +29,11 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / 
 # Of these nothing is known here but that they are programs.
 _FOREIGN = ("cd", "curl", "git", "gh", "source", "srun", "tensorboard", "optuna-dashboard", "twine")
 _BEGINS = re.compile(r"(?:[A-Z_]+=\S+ )*(?:python -m (?:gippo_jax|experiments)|gippo-jax|make [a-z]|pip install)")
+_BLOCK = re.compile(
+  r"(?: *<!-- (?P<mark>run|not run: [^\n]+|run, after: (?P<before>[^\n]+)) -->\n)? *```sh\n(?P<lines>.*?)^ *```",
+  re.MULTILINE | re.DOTALL,
+)
+_QUICK = {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
 _CHEAP = {"num_epochs": "2", "evaluation_episodes": "2"}
 
 
@@ -99,15 +112,21 @@ def commands(document: pathlib.Path) -> list[Command]:
   """The commands of a document, from blocks marked `sh` and from code in the text."""
   text = document.read_text()
   found = []
-  for mark, block in re.findall(r"(<!-- run -->\n)? *```sh\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL):
-    for line in block.replace("\\\n", " ").splitlines():
+  for block in _BLOCK.finditer(text):
+    runs = (block["mark"] or "").startswith("run")
+    for line in [block["before"] or "", *block["lines"].replace("\\\n", " ").splitlines()]:
       if re.match(r" *(for|do|done)\b", line):  # the shell's own words around commands
         continue
-      found += [_command(document, part, bool(mark)) for part in line.split("&&") if part.split("#")[0].strip()]
+      found += [_command(document, part, runs) for part in line.split("&&") if part.split("#")[0].strip()]
   for span in re.findall(r"`([^`]+)`", re.sub(r"^ *```.*?^ *```", "", text, flags=re.MULTILINE | re.DOTALL)):
     if _BEGINS.match(" ".join(span.split())):
       found.append(_command(document, span, False))
   return found
+
+
+def unmarked(document: pathlib.Path) -> list[str]:
+  """First lines of blocks that do not say whether they are executed."""
+  return [block["lines"].splitlines()[0] for block in _BLOCK.finditer(document.read_text()) if not block["mark"]]
 
 
 def _command(document: pathlib.Path, text: str, runs: bool) -> Command:
@@ -225,11 +244,13 @@ def run(document: pathlib.Path, found: list[Command]) -> list[str]:
   with tempfile.TemporaryDirectory() as folder:
     prepare(pathlib.Path(folder))
     for command in found:
-      variables = {**os.environ, "PYTHONPATH": str(ROOT), **command.variables}
+      variables = {**os.environ, "PYTHONPATH": str(ROOT), **_QUICK, **command.variables}
+      began = time.monotonic()
       ended = subprocess.run(
         cheap(command), cwd=folder, env=variables, capture_output=True, text=True, timeout=600, check=False
       )
-      print(f"{document.name}: {command.text}: {'ran' if ended.returncode == 0 else 'FAILED'}", flush=True)
+      how = f"ran, {time.monotonic() - began:.0f} s" if ended.returncode == 0 else "FAILED"
+      print(f"{document.name}: {command.text}: {how}", flush=True)
       if ended.returncode:
         wrong.append(f"{document.name}: {command.text}: {ended.stderr.strip()[-2000:]}")
   return wrong
@@ -247,15 +268,24 @@ def main(arguments: list[str]) -> int:
       name = document.relative_to(ROOT)
       wrong += [f"{name}: {link} leads nowhere" for link in broken_links(document)]
       wrong += [f"{name}: there is no {file}" for file in missing_files(document)]
+      wrong += [f"{name}: {line}: neither `run` nor `not run: WHY` stands above" for line in unmarked(document)]
       reasons = [(command, problem(command)) for command in found]
       wrong += [f"{name}: {command.text}: {reason}" for command, reason in reasons if reason]
       count += len(found)
     os.chdir(ROOT)
   if "--run" in arguments:
+    from gippo_jax.programs.devices import num_cores
+
     names = [argument for argument in arguments if argument != "--run"]
-    for document, found in by_document.items():
-      if not names or document.name in names:
-        wrong += run(document, [command for command in found if command.runs])
+    running = {
+      document: [command for command in found if command.runs]
+      for document, found in by_document.items()
+      if not names or document.name in names
+    }
+    with concurrent.futures.ThreadPoolExecutor(num_cores()) as pool:
+      longest_first = sorted(running.items(), key=lambda item: -len(item[1]))
+      wrong += [line for lines in pool.map(lambda item: run(*item), longest_first) for line in lines]
+    print(f"{sum(map(len, running.values()))} commands ran")
   print("\n".join(wrong) if wrong else f"{len(DOCUMENTS)} documents, {count} commands: nothing is wrong")
   return 1 if wrong else 0
 

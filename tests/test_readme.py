@@ -100,6 +100,18 @@ def test_commands_are_found_in_blocks_and_in_the_text(tmp_path):
   assert (found[0].variables, found[0].words[-1]) == ({"XLA_FLAGS": "--a"}, "algorithms")
 
 
+def test_blocks_say_whether_they_run_and_what_was_done_before(tmp_path):
+  page = tmp_path / "page.md"
+  page.write_text(
+    "<!-- run, after: gippo-jax train --workdir=a -->\n```sh\ngippo-jax evaluate --workdir=a\n```\n"
+    "<!-- not run: an hour -->\n```sh\nmake table1\n```\n- in a list\n  ```sh\n  make lint\n  ```\n"
+  )
+  assert [(command.words[1], command.runs) for command in documents.commands(page)] == [
+    *(("train", True), ("evaluate", True), ("table1", False), ("lint", False))
+  ]
+  assert documents.unmarked(page) == ["  make lint"]
+
+
 def test_the_python_examples_can_be_read():
   for document in documents.DOCUMENTS:
     if document.parent.name == "notebooks":  # their cells hold commands, too; `make notebooks` executes them
