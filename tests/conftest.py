@@ -6,6 +6,7 @@ import tempfile
 
 import hypothesis
 import jax
+import jaxlib
 import pytest
 from jaxtyping import install_import_hook
 
@@ -21,10 +22,18 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_num_cpu_devices", 2)
 
 
+# Compilation is most of what the tests cost, and nothing runs as long as it compiles: no optimisation, one module for
+# LLVM, and the older code generator, which takes half the time of the newer one. An unknown flag ends the process, and
+# jaxlib 0.11 has no other generator any more.
+QUICK = ["--xla_backend_optimization_level=0", "--xla_cpu_parallel_codegen_split_count=1"]
+if jaxlib.version.__version_info__ < (0, 11):
+  QUICK.append("--xla_cpu_use_fusion_emitters=false")
+
+
 def pytest_configure(config):
   """One cache of compiled programs for the commands of all tests, whichever worker runs them.
 
-  And quick compilation where nothing runs as long as it compiles: in all tests but the slow ones, which train.
+  And quick compilation in all tests but the slow ones, which train.
   """
   # A shell starts what it runs in the background with Ctrl-C ignored, and the commands of the tests would inherit that.
   signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -33,7 +42,7 @@ def pytest_configure(config):
     config.add_cleanup(folder.cleanup)
     os.environ["XDG_CACHE_HOME"] = folder.name
   if config.getoption("markexpr") == "not slow":
-    os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+    os.environ.setdefault("XLA_FLAGS", " ".join(QUICK))
 
 
 # The same examples every time: a red run must be a change's fault, not a draw's.
