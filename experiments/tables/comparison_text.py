@@ -6,7 +6,6 @@ from gippo_jax.experiments.tables.comparison import SCORE, THRESHOLDS, pairwise,
 from gippo_jax.experiments.tables.documents import markdown_table
 from gippo_jax.experiments.tables.family import Family, in_order, label_of
 from gippo_jax.experiments.tables.results import Cell, Results, scores_of
-from gippo_jax.experiments.tables.rivals import BACKWARD_PASSES
 from gippo_jax.experiments.tables.text import number
 from gippo_jax.runs.statistics import bootstrap_interval
 
@@ -54,9 +53,15 @@ def _costs(family: Family, results: Results, names: list[str]) -> str:
     spent = None if cell is None else cell.get("processor_seconds")
     return "-" if spent is None else f"{number(spent)} s"
 
-  header = ["algorithm", "backward passes an epoch", *(family.problems[problem].label for problem in results)]
+  passes = family.backward_passes
+  header = ["algorithm", *(["backward passes an epoch"] if passes else [])]
+  header += [family.problems[problem].label for problem in results]
   rows = [
-    [label_of(name), str(BACKWARD_PASSES.get(name, "-")), *(seconds(cells.get(name)) for cells in results.values())]
+    [
+      label_of(name),
+      *([str(passes.get(name, "-"))] if passes else []),
+      *(seconds(cells.get(name)) for cells in results.values()),
+    ]
     for name in names
   ]
   steps = "; ".join(

@@ -3,7 +3,7 @@
 # A ConfigDict's fields are of any type to a type checker.
 # pyright: reportAttributeAccessIssue=false, reportOptionalMemberAccess=false
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
@@ -25,8 +25,26 @@ class Variant(NamedTuple):
   changes: tuple[tuple[str, Any], ...]
 
 
-# Values are normalised, so that the unit of the rewards does not matter.
-VARIANTS = {"gippo_safe": Variant("GI-PPO, safe", "gippo", (("alpha.rule", "safe"), ("normalize_values", True)))}
+def _optimistic(algorithm: str, label: str) -> dict[str, Variant]:
+  return {
+    f"{algorithm}_{kind}": Variant(f"{label}, {kind}", algorithm, (("optimism.kind", kind),))
+    for kind in ("lazy", "meta")
+  }
+
+
+def _normalized(algorithm: str, label: str) -> dict[str, Variant]:
+  changes = (("model.spectral_norm", True), ("actor.spectral_norm", True))
+  return {f"{algorithm}_normalized": Variant(f"{label}, normalised", algorithm, changes)}
+
+
+VARIANTS = {
+  # Values are normalised, so that the unit of the rewards does not matter.
+  "gippo_safe": Variant("GI-PPO, safe", "gippo", (("alpha.rule", "safe"), ("normalize_values", True))),
+  **_optimistic("ppo", "PPO"),
+  **_optimistic("gippo", "GI-PPO"),
+  **_normalized("rp_dp", "RP-DP"),
+  **_normalized("rp_dr", "RP-DR"),
+}
 
 
 def columns() -> list[str]:
@@ -110,6 +128,7 @@ class Family(NamedTuple):
     minimises: whether returns are minus a distance that is to become 0, to be compared by ratios.
     document: of `docs`, where the table stands.
     compares: whether the algorithms are compared with each other rather than with a paper's numbers.
+    backward_passes: through a window's simulation in an epoch, by column; told where it is known.
   """
 
   problems: dict[str, Problem]
@@ -119,6 +138,7 @@ class Family(NamedTuple):
   minimises: bool
   document: str = "results.md"
   compares: bool = False
+  backward_passes: Mapping[str, int] = {}
 
   def config_of(self, problem: str, column: str) -> ConfigDict:
     """The configuration of a problem for a column, an algorithm or a variant."""

@@ -45,4 +45,5 @@ FAMILY = Family(
   minimises=False,
   document="rivals.md",
   compares=True,
+  backward_passes=BACKWARD_PASSES,
 )
