@@ -33,6 +33,7 @@ from gippo_jax.learning import world_model
 from gippo_jax.learning.action_value import (
   ActionCritics,
   Experience,
+  in_units_of_rewards,
   regression_loss,
   soft_targets,
   with_action_critics,
@@ -81,7 +82,7 @@ class Epoch(NamedTuple):
     networks: the setup's.
     optimizer: of the actor, the critics and the temperature.
     acting: the policy of the window, which normalises observations.
-    statistics: of the critics' targets.
+    statistics: of rewards.
     model: fitted to all transitions, the window's among them.
     draw: starts of expansions `[B, O]` from a key, and the steps recorded from there on, if they are to be used.
     rate, critic_rate: of actor and critics.
@@ -102,7 +103,7 @@ class Epoch(NamedTuple):
   def values(self, critic: PyTree, obs: jax.Array, action: jax.Array) -> jax.Array:
     """Each critic's value of squashed actions at normalised observations, in the rewards' unit, `[K, B]`."""
     raw = self.networks.action_values(critic, obs, action)
-    return self.statistics.denormalize(raw) if self.setup.config.normalize_values else raw
+    return in_units_of_rewards(raw, self.statistics) if self.setup.config.normalize_values else raw
 
   def experience(self, batch: Transition) -> Experience:
     """Transitions as the critics see them."""
@@ -200,7 +201,6 @@ def _make(setup: Setup, on_real_samples: bool) -> Algorithm:
   def update(state, draws=None):
     key, draws = begin_epoch(setup, state, draws)
     environment, window = collect(setup, state, draws.noise)
-    target_key, steps_key = jax.random.split(draws.key)
     acting = policy_of(setup, state.policy)
     final_obs = acting.observation_statistics.denormalize(window.reached) if acting.normalizes else window.reached
     batch, usable = world_model.transitions_of(window, environment.current.obs, final_obs)
@@ -217,7 +217,7 @@ def _make(setup: Setup, on_real_samples: bool) -> Algorithm:
       networks=networks,
       optimizer=optimizer,
       acting=acting,
-      statistics=state.value_statistics,
+      statistics=state.value_statistics.update(window.reward.reshape(-1)),
       model=model,
       draw=draw,
       rate=linear_rate(own.learning_rate, own.final_learning_rate, state.epoch, config.num_epochs),
@@ -239,9 +239,6 @@ def _make(setup: Setup, on_real_samples: bool) -> Algorithm:
       critic_moments=state.critic_moments,
       temperature=state.algorithm.temperature,
     )
-    if config.normalize_values:
-      targets = epoch.targets(learners, epoch.experience(batch), target_key)
-      epoch = epoch._replace(statistics=epoch.statistics.update(targets))
 
     def step(learners: Learners, key: jax.Array) -> tuple[Learners, Metrics]:
       critic_key, actor_key = jax.random.split(key)
@@ -249,7 +246,7 @@ def _make(setup: Setup, on_real_samples: bool) -> Algorithm:
       learners, actor_metrics = step_actor(epoch, learners, actor_key)
       return learners, critic_metrics | actor_metrics
 
-    learners, metrics = jax.lax.scan(step, learners, jax.random.split(steps_key, own.num_steps))
+    learners, metrics = jax.lax.scan(step, learners, jax.random.split(draws.key, own.num_steps))
     next_state, episode_metrics = gather_epoch(
       setup,
       state,

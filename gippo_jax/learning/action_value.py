@@ -12,6 +12,7 @@ from gippo_jax.fields import Real
 from gippo_jax.learning import gaussian
 from gippo_jax.learning.agents import Networks, actor_in_order, after_step, make_networks
 from gippo_jax.learning.ensemble import least
+from gippo_jax.learning.normalization import RunningStatistics
 from gippo_jax.learning.setup import Setup
 
 
@@ -78,6 +79,15 @@ class Experience(NamedTuple):
   reward: jax.Array
   reached: jax.Array
   terminal: jax.Array
+
+
+def in_units_of_rewards(raw: jax.Array, rewards: RunningStatistics) -> jax.Array:
+  """What critics put out, times the root mean square of the rewards, `[...]`; raw 0 stays 0, as behind an early end.
+
+  The unit is not that of the regression's own targets: those hold the critics' values, so that a unit that follows them
+  follows itself, and grows without end.
+  """
+  return raw * jnp.sqrt(rewards.mean**2 + rewards.deviation**2)
 
 
 # From normalised observations and squashed actions to each critic's value, in the rewards' unit.

@@ -42,12 +42,24 @@ def entropy(log_std: Float[Array, "*batch A"]) -> Float[Array, "*batch"]:
 def squashed_log_prob(
   mean: Float[Array, "*batch A"], log_std: Float[Array, "*batch A"], action: Float[Array, "*batch A"]
 ) -> Float[Array, "*batch"]:
-  """Log density of `tanh(action)` on [-1, 1], summed over action entries; of the unsquashed `action`, `[..., A]`.
+  """Log density of `tanh(action)` on [-1, 1], summed over action entries; of the unsquashed `action`, `[..., A]`."""
+  return log_prob(mean, log_std, action) - _log_slope(action)
 
-  `log (1 - tanh^2 a) = 2 (log 2 - a - softplus(-2 a))` keeps its digits where the tanh is nearly 1.
+
+def squashed_log_prob_of_noise(
+  log_std: Float[Array, "*batch A"], action: Float[Array, "*batch A"], noise: Float[Array, "*batch A"]
+) -> Float[Array, "*batch"]:
+  """`squashed_log_prob` of `action = mu + sigma noise`, whose derivative at a fixed noise holds no `noise^2`.
+
+  Told by the action, the square is of `(a - mu) / sigma`, whose derivative by mean and deviation is 0 but for rounding,
+  which a noise far outside the policy's reach makes large.
   """
-  log_slope = 2.0 * (_LOG_TWO - action - jax.nn.softplus(-2.0 * action))
-  return log_prob(mean, log_std, action) - jnp.sum(log_slope, axis=-1)
+  return jnp.sum(-0.5 * noise**2 - log_std - _HALF_LOG_TWO_PI, axis=-1) - _log_slope(action)
+
+
+def _log_slope(action: jax.Array) -> jax.Array:
+  """`log (1 - tanh^2 a) = 2 (log 2 - a - softplus(-2 a))`, summed; it keeps its digits where the tanh is nearly 1."""
+  return jnp.sum(2.0 * (_LOG_TWO - action - jax.nn.softplus(-2.0 * action)), axis=-1)
 
 
 def kl_divergence(

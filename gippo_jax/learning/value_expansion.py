@@ -4,7 +4,9 @@
 
 Zhang, Liu, Wang, Zhao, "Model-Based Reparameterization Policy Gradient Methods", NeurIPS 2023. On predictions (RP-DP)
 the states behind the first are the model's. On real samples (RP-DR) states, actions and rewards are recorded ones, the
-noises of policy and model being those that reproduce them; only derivatives are the networks'.
+noises of policy and model being those that reproduced them; only derivatives are the networks'. A policy that has moved
+on since keeps the noise, as RPO does. Inferred anew, the noise of an action that it has left behind would point against
+the way it went, and every further step on the same record would narrow the policy.
 """
 
 from collections.abc import Callable
@@ -23,6 +25,7 @@ class Recorded(NamedTuple):
   """`h` steps that `B` trajectories went through, `[h, B, ...]`.
 
   Attributes:
+    noise: of the policy that acted.
     action: unsquashed.
     reached: raw observation, before any reset.
     reward: of the step.
@@ -30,6 +33,7 @@ class Recorded(NamedTuple):
     terminal: 1 where nothing is worth anything after it.
   """
 
+  noise: jax.Array
   action: jax.Array
   reached: jax.Array
   reward: jax.Array
@@ -60,7 +64,7 @@ class Expansion(NamedTuple):
 
   Attributes:
     total: `J_h`.
-    entropy: `H_0`.
+    entropy: `H_0` of an action drawn now, whatever was recorded: what is recorded tells of the policy that acted.
     finite: whether all predictions were finite, Boolean.
   """
 
@@ -88,23 +92,22 @@ def expand(agent: Agent, start: jax.Array, noise: jax.Array, recorded: Recorded 
   Args:
     agent: policy, model and critic.
     start: raw observations `s_0`, `[B, O]`.
-    noise: of the policy, `[h + 1, B, A]`; where steps are recorded only the last is used.
+    noise: of the policy, `[h + 1, B, A]`; where steps are recorded, only the first, for `H_0`, and the last are used.
     recorded: the steps from `s_0` on, for RP-DR; `None` for RP-DP.
   """
   ones = jnp.ones(start.shape[:1], start.dtype)
   begin = _Passed(start, ones, ones, ones, 0.0 * ones, ones > 0.0)
 
-  def step(passed: _Passed, inputs: tuple[jax.Array, Recorded | None]) -> tuple[_Passed, jax.Array]:
+  def step(passed: _Passed, inputs: tuple[jax.Array, Recorded | None]) -> tuple[_Passed, None]:
     eps, real = inputs
     mean, log_std = agent.policy(passed.obs)
-    if real is not None:
-      eps = jax.lax.stop_gradient((real.action - mean) * jnp.exp(-log_std))
+    eps = eps if real is None else real.noise
     action = gaussian.sample(mean, log_std, eps)
     if real is not None:
       action = with_derivative_of(real.action, action)
     reached, reward = agent.predict(passed.obs, gaussian.squash(action))
     finite = passed.finite & jnp.all(jnp.isfinite(reached), axis=-1) & jnp.isfinite(reward)
-    entropy = -gaussian.squashed_log_prob(mean, log_std, action)
+    entropy = -gaussian.squashed_log_prob_of_noise(log_std, action, eps)
     alive, worth = passed.alive, passed.worth
     if real is not None:
       reached, reward = with_derivative_of(real.reached, reached), with_derivative_of(real.reward, reward)
@@ -113,15 +116,20 @@ def expand(agent: Agent, start: jax.Array, noise: jax.Array, recorded: Recorded 
       alive = alive * (1.0 - real.done)
     total = passed.total + passed.alive * passed.discount * (reward + agent.alpha * entropy)
     discount = jnp.where(passed.alive > 0.0, passed.discount * agent.discount, passed.discount)
-    return _Passed(reached, discount, alive, worth, total, finite), entropy
+    return _Passed(reached, discount, alive, worth, total, finite), None
 
-  passed, entropies = jax.lax.scan(step, begin, (noise[:-1], recorded))
-  mean, log_std = agent.policy(passed.obs)
-  action = gaussian.sample(mean, log_std, noise[-1])
-  entropy = -gaussian.squashed_log_prob(mean, log_std, action)
+  passed, _ = jax.lax.scan(step, begin, (noise[:-1], recorded))
+  action, entropy = _drawn(agent, passed.obs, noise[-1])
   value = agent.value(passed.obs, gaussian.squash(action)) + agent.alpha * entropy
   total = passed.total + passed.discount * passed.worth * value
-  return Expansion(total, jnp.concatenate([entropies, entropy[None]])[0], passed.finite)
+  return Expansion(total, _drawn(agent, start, noise[0])[1], passed.finite)
+
+
+def _drawn(agent: Agent, obs: jax.Array, noise: jax.Array) -> tuple[jax.Array, jax.Array]:
+  """An action of the policy, unsquashed, `[B, A]`, and minus its log density, `[B]`."""
+  mean, log_std = agent.policy(obs)
+  action = gaussian.sample(mean, log_std, noise)
+  return action, -gaussian.squashed_log_prob_of_noise(log_std, action, noise)
 
 
 def segments_of(
@@ -143,6 +151,6 @@ def segments_of(
   place = jax.random.randint(key, (number,), 0, (num_steps - length + 1) * num_envs)
   first, environment = jnp.divmod(place, num_envs)
   steps = first[None] + jnp.arange(length)[:, None]
-  leaves = (window.action, reached, window.reward, window.done, window.worthless)
+  leaves = (window.noise, window.action, reached, window.reward, window.done, window.worthless)
   recorded = Recorded(*(leaf[steps, environment[None]] for leaf in leaves))
   return window.raw_observation[first, environment], recorded

@@ -7,8 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from gippo_jax.learning import gaussian
-from gippo_jax.learning.action_value import Experience, regression_loss, soft_targets, with_action_critics
+from gippo_jax.learning.action_value import (
+  Experience,
+  in_units_of_rewards,
+  regression_loss,
+  soft_targets,
+  with_action_critics,
+)
 from gippo_jax.learning.agents import actor_in_order
+from gippo_jax.learning.normalization import init_statistics
 from tests.algorithms.settings import config_of, setting
 
 RNG = np.random.default_rng(0)
@@ -65,3 +72,9 @@ def test_the_loss_is_the_sum_of_the_critics_errors():
   values = jnp.asarray([[1.0, 2.0, 0.0, 0.0, 0.0], [0.0, 0.0, 3.0, 0.0, 0.0]])
   found = regression_loss(lambda obs, action: values, BATCH, jnp.zeros(5))
   np.testing.assert_allclose(found, (1.0 + 4.0 + 9.0) / 5.0)
+
+
+def test_the_unit_of_the_values_is_the_rewards_root_mean_square():
+  rewards = jnp.asarray([-3.0, 1.0, 4.0, -2.0])
+  found = in_units_of_rewards(jnp.asarray([0.0, 2.0]), init_statistics().update(rewards))
+  np.testing.assert_allclose(found, [0.0, 2.0 * np.sqrt(7.5)], rtol=1e-5)

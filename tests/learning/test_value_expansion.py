@@ -153,7 +153,7 @@ def record(noise, params=POLICY):
   flags = jnp.zeros_like(reward)
   pathwise = jax.vmap(jax.grad(total), in_axes=(None, 1))(params, noise)
   start = jnp.broadcast_to(state.obs, (noise.shape[1], 1))
-  return start, Recorded(action, reached, reward, flags, flags), pathwise
+  return start, Recorded(noise, action, reached, reward, flags, flags), pathwise
 
 
 NOISE = 0.8 * jax.random.normal(jax.random.key(1), (5, 6, 1))
@@ -161,7 +161,7 @@ NOISE = 0.8 * jax.random.normal(jax.random.key(1), (5, 6, 1))
 
 @pytest.mark.parametrize("recorded", [False, True])
 def test_with_the_true_model_each_sample_is_the_pathwise_gradient_of_the_simulator(recorded):
-  """RP-DP on the simulator's noises, and RP-DR, which is told none: it infers them."""
+  """RP-DP on the simulator's noises, and RP-DR, which takes them from the record."""
   start, steps, pathwise = record(NOISE[:-1])
   noise = jnp.where(jnp.arange(5)[:, None, None] < 4, jnp.nan, NOISE) if recorded else NOISE
   found = jax.jit(
@@ -191,6 +191,46 @@ def test_recorded_values_are_the_data_whatever_model_and_policy_say():
   np.testing.assert_allclose(jax.jit(total)(other), plain + DISCOUNT**4 * steps.reached[-1, :, 0], rtol=1e-14)
   found = jax.jit(jax.jacobian(total))(other)
   assert np.min(np.abs(found["offset"] - pathwise["offset"])) > 0.1
+
+
+def test_a_policy_that_has_moved_on_keeps_the_recorded_noise():
+  """Broken by inferring it: the deviation's slope is `a - mu`, which holds how far the mean has moved since."""
+  start, steps, _ = record(NOISE[:1])
+  moved = POLICY | {"offset": POLICY["offset"] + 5.0}
+
+  def taken(obs, action):
+    return obs, jnp.sum(jnp.arctanh(action), axis=-1)
+
+  def slope(params):
+    return jax.jacobian(lambda params: expand(agent_of(params, taken), start, NOISE[:2], steps).total)(params)[
+      "log_std"
+    ]
+
+  np.testing.assert_allclose(slope(moved), jnp.exp(POLICY["log_std"]) * NOISE[0, :, 0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("spread", [1.0, 1e-9])
+def test_the_entropy_is_the_present_policys(spread):
+  """Broken by the record's: an action out of the present policy's reach tells of an entropy that it does not have.
+
+  The slope by the deviation is 1 and nothing of the noise, also where the recorded action is a billion deviations away.
+  """
+  start, steps, _ = record(NOISE[:1])
+  narrow = POLICY | {"log_std": POLICY["log_std"] + jnp.log(spread)}
+
+  def wide(params):
+    agent = agent_of(params, lambda obs, action: (obs, jnp.zeros(obs.shape[:-1])), alpha=1.0)
+    return expand(agent, start, NOISE[:2], steps)
+
+  mean, log_std = policy_of(narrow)(start)
+  action = gaussian.sample(mean, log_std, NOISE[0])
+  np.testing.assert_allclose(wide(narrow).entropy, -gaussian.squashed_log_prob(mean, log_std, action), rtol=1e-7)
+  # Of the recorded action and of the drawn one behind it: 1 each, and that of the tanh's slope.
+  slopes = jax.jacobian(lambda params: wide(params).total)(narrow)["log_std"]
+  behind = gaussian.sample(*policy_of(narrow)(steps.reached[0]), NOISE[1])
+  deviation = jnp.exp(narrow["log_std"])
+  tanh = -2.0 * deviation * (jnp.tanh(steps.action[0]) * NOISE[0] + DISCOUNT * jnp.tanh(behind) * NOISE[1])
+  np.testing.assert_allclose(slopes, 1.0 + DISCOUNT + tanh[:, 0], rtol=1e-12)
 
 
 def test_behind_the_end_of_an_episode_stands_the_critic_or_nothing():
