@@ -1,4 +1,4 @@
-"""Training through a learned model with few samples: `learned_model.py:pendulum`, `:cartpole`, `:point_mass`.
+"""Training through a learned model with few samples: `learned_model.py:Pendulum-v1`, `:cartpole`, `:point_mass`.
 
 After a comma an algorithm, RP-DP by default. The pendulum, gymnax's, needs `pip install "gippo_jax[gymnax]"`.
 """
@@ -11,15 +11,11 @@ from ml_collections import ConfigDict
 from gippo_jax.experiments.configs import any as default_settings
 from gippo_jax.experiments.configs import shared_tasks
 
-# Environment, and environment steps of a whole training.
-TASKS = {
-  "pendulum": ("gymnax:Pendulum-v1", 15_360),
-  "cartpole": ("cartpole", 51_200),
-  "point_mass": ("point_mass", 15_360),
-}
+# Environment steps of a whole training.
+TASKS = {"Pendulum-v1": 15_360, "cartpole": 102_400, "point_mass": 15_360}
 
 
-def get_config(argument: str = "pendulum") -> ConfigDict:
+def get_config(argument: str = "Pendulum-v1") -> ConfigDict:
   """Four environments, windows of 32 steps, 32 gradient steps an epoch; two hidden layers of 64 ReLU everywhere.
 
   The model is fitted and the action values' critics regress in every epoch. Nothing is tuned for a task.
@@ -33,11 +29,10 @@ def get_config(argument: str = "pendulum") -> ConfigDict:
   task, *words = argument.split(",")
   shared_tasks.require_task("learned_model.py", argument, task, TASKS)
   algorithm = shared_tasks.algorithm_of("learned_model.py", argument, words) if words else "rp_dp"
-  name, num_steps = TASKS[task]
   config = default_settings.get_config(algorithm)
-  config.env.name = name
+  config.env.name = f"gymnax:{task}" if task == "Pendulum-v1" else task
   config.num_envs, config.horizon = 4, 32
-  config.num_epochs = -(-num_steps // (config.num_envs * config.horizon))
+  config.num_epochs = -(-TASKS[task] // (config.num_envs * config.horizon))
   config.model.units = (64, 64)
   config.model.activation = "relu"
   config.model.capacity = 32_768

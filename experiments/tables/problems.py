@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from ml_collections import ConfigDict
 
 from gippo_jax.experiments.configs import functions, physics, traffic
-from gippo_jax.experiments.tables import benchmarks, optimism, rivals
+from gippo_jax.experiments.tables import benchmarks, learned_models, optimism, rivals
 from gippo_jax.experiments.tables.family import Budget, Family, Preset, Problem
 
 # Paper: Table 1. The digits beyond the printed ones are from the authors' result files.
@@ -113,4 +113,5 @@ FAMILIES = {
   "benchmarks": benchmarks.FAMILY,
   "rivals": rivals.FAMILY,
   "optimism": optimism.FAMILY,
+  "learned_models": learned_models.FAMILY,
 }

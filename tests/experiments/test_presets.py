@@ -4,13 +4,19 @@ import pytest
 
 from gippo_jax import registry
 from gippo_jax.errors import UserError
-from gippo_jax.experiments.configs import brax, gymnax, playground, quadrotor
+from gippo_jax.experiments.configs import brax, gymnax, learned_model, playground, quadrotor
 from gippo_jax.experiments.tables import benchmarks
 from gippo_jax.experiments.tables import text as table_text
 from gippo_jax.experiments.tables.results import cell_of
 from gippo_jax.parsing import parse
 
-PRESETS = {"brax.py": brax, "gymnax.py": gymnax, "playground.py": playground, "quadrotor.py": quadrotor}
+PRESETS = {
+  "brax.py": brax,
+  "gymnax.py": gymnax,
+  "playground.py": playground,
+  "quadrotor.py": quadrotor,
+  "learned_model.py": learned_model,
+}
 
 
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
@@ -29,9 +35,10 @@ def test_all_tasks_of_a_preset_have_the_same_settings(preset):
 
 
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
-def test_the_algorithm_is_gippo_unless_a_word_names_another(preset):
+def test_the_algorithm_is_the_presets_own_unless_a_word_names_another(preset):
   task = next(iter(preset.TASKS))
-  assert preset.get_config().algorithm == preset.get_config(task).algorithm == "gippo"
+  default = "rp_dp" if preset is learned_model else "gippo"
+  assert preset.get_config().algorithm == preset.get_config(task).algorithm == default
   assert preset.get_config(f"{task},ppo").algorithm == "ppo"
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from gippo_jax.experiments.tables import comparison, comparison_text, rivals
 from gippo_jax.experiments.tables.figure_profiles import draw_profiles
+from gippo_jax.experiments.tables.problems import FAMILIES
 from gippo_jax.parsing import parse
 from gippo_jax.runs.lock import locked
 from gippo_jax.runs.summary import write_summary
@@ -34,8 +35,9 @@ RESULTS = {
 }
 
 
-def test_all_algorithms_have_the_same_steps_and_networks_of_one_size():
-  family = rivals.FAMILY
+@pytest.mark.parametrize("name", ["rivals", "optimism", "learned_models"])
+def test_all_algorithms_have_the_same_steps_and_networks_of_one_size(name):
+  family = FAMILIES[name]
   for preset in family.presets.values():
     for problem, budget in preset.items():
       configs = []
