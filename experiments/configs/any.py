@@ -13,7 +13,8 @@ def get_config(algorithm: str = "gippo") -> ConfigDict:
   """The settings that most tasks of continuous control begin with.
 
   64 environments, windows of 32 steps, networks of two hidden layers of 64, minibatches of a quarter of the window, and
-  SHAC's learned log standard deviation that starts at -1. Nothing of it was tuned for a task.
+  SHAC's learned log standard deviation that starts at -1. Nothing of it was tuned for a task. GI-PPO goes by the safe
+  rule: the paper's alpha has a unit, so that no first value suits an unknown task.
 
   Args:
     algorithm: its name.
@@ -30,5 +31,6 @@ def get_config(algorithm: str = "gippo") -> ConfigDict:
   config.ppo.minibatch_size = 512
   config.ppo.learning_rate = 3e-4
   set_rates(config, 1e-2, RELATIVES)
-  config.alpha.initial = 0.1
+  config.alpha.rule = "safe"
+  config.alpha.initial = 0.1  # of the paper's rule, for those who choose it
   return config

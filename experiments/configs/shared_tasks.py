@@ -26,6 +26,7 @@ def settings(environment: str, algorithm: str, num_steps: int, num_envs: int = 1
   """
   config = default_settings.get_config(algorithm)
   config.env.name = environment
+  config.alpha.rule = "paper"  # the tables have a column for each rule
   config.num_envs, config.horizon = num_envs, horizon
   config.ppo.minibatch_size = num_envs * config.horizon // 4
   config.num_epochs = -(-num_steps // (config.num_envs * config.horizon))

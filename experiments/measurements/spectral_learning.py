@@ -17,7 +17,7 @@ from gippo_jax.config import Config, traced
 from gippo_jax.envs.base import Environment, PyTree
 from gippo_jax.experiments.measurements.spectral import Random, draw_system
 from gippo_jax.learning import world_model
-from gippo_jax.learning.action_value import with_action_critics
+from gippo_jax.learning.action_value import in_units_of_rewards, with_action_critics
 from gippo_jax.learning.ensemble import least
 from gippo_jax.learning.policies import policy_of
 from gippo_jax.learning.setup import make_setup
@@ -191,7 +191,8 @@ def objective_of(
     actor = state.actor | {"network": params} if is_normalized else params
 
     def value(obs: jax.Array, action: jax.Array) -> jax.Array:
-      return state.value_statistics.denormalize(least(networks.action_values(state.critic, normalize(obs), action)))
+      raw = networks.action_values(state.critic, normalize(obs), action)
+      return least(in_units_of_rewards(raw, state.value_statistics))
 
     agent = Agent(
       policy=lambda obs: networks.policy(actor, normalize(obs)),

@@ -64,6 +64,7 @@ def test_every_benchmark_has_a_configuration_for_every_column():
       for column in family.algorithms:
         parse(family.config_of(problem, column))
   assert family.config_of("pendulum", "gippo_safe").alpha.rule == "safe"
+  assert family.config_of("pendulum", "gippo").alpha.rule == "paper"
 
 
 def test_the_table_shows_what_others_publish_with_its_budget_and_source():
