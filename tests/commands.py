@@ -5,9 +5,18 @@ import pathlib
 import subprocess
 import sys
 
+import jaxlib
+
 ROOT = pathlib.Path(__file__).parents[1]
 CONFIG = ROOT / "experiments" / "configs" / "functions.py"
 SMALL = ("--config.actor.units=(8,)", "--config.critic.units=(8,)", "--config.critic.num_iterations=2")
+# Compilation is most of what the tests cost, and nothing runs as long as it compiles: no optimisation, one module for
+# LLVM, and the older code generator, which takes half the time of the newer one. An unknown flag ends the process, and
+# jaxlib 0.11 has no other generator any more.
+_QUICK = ["--xla_backend_optimization_level=0", "--xla_cpu_parallel_codegen_split_count=1"]
+if jaxlib.version.__version_info__ < (0, 11):
+  _QUICK.append("--xla_cpu_use_fusion_emitters=false")
+QUICK = " ".join(_QUICK)
 
 
 def environment_of(**variables):

@@ -6,11 +6,10 @@ import tempfile
 
 import hypothesis
 import jax
-import jaxlib
 import pytest
 from jaxtyping import install_import_hook
 
-from tests.commands import command, environment_of, execute
+from tests.commands import QUICK, command, environment_of, execute
 
 # The shapes at the doors of the mathematics are checked in every call that a test makes.
 DOORS = ["advantages", "agreement", "batch_importance", "gaussian", "gradient_health", "mixers", "output_gradients"]
@@ -20,14 +19,6 @@ jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_num_cpu_devices", 2)
-
-
-# Compilation is most of what the tests cost, and nothing runs as long as it compiles: no optimisation, one module for
-# LLVM, and the older code generator, which takes half the time of the newer one. An unknown flag ends the process, and
-# jaxlib 0.11 has no other generator any more.
-QUICK = ["--xla_backend_optimization_level=0", "--xla_cpu_parallel_codegen_split_count=1"]
-if jaxlib.version.__version_info__ < (0, 11):
-  QUICK.append("--xla_cpu_use_fusion_emitters=false")
 
 
 def pytest_configure(config):
@@ -42,7 +33,7 @@ def pytest_configure(config):
     config.add_cleanup(folder.cleanup)
     os.environ["XDG_CACHE_HOME"] = folder.name
   if config.getoption("markexpr") == "not slow":
-    os.environ.setdefault("XLA_FLAGS", " ".join(QUICK))
+    os.environ.setdefault("XLA_FLAGS", QUICK)
 
 
 # The same examples every time: a red run must be a change's fault, not a draw's.

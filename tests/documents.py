@@ -24,7 +24,8 @@ import time
 import tomllib
 from typing import NamedTuple
 
-ROOT = pathlib.Path(__file__).parents[1]
+from tests.commands import QUICK, ROOT
+
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "notebooks").glob("*.md")])
 # Of these nothing is known here but that they are programs.
 _FOREIGN = ("cd", "curl", "git", "gh", "source", "srun", "tensorboard", "optuna-dashboard", "twine")
@@ -33,7 +34,6 @@ _BLOCK = re.compile(
   r"(?: *<!-- (?P<mark>run|not run: [^\n]+|run, after: (?P<before>[^\n]+)) -->\n)? *```sh\n(?P<lines>.*?)^ *```",
   re.MULTILINE | re.DOTALL,
 )
-_QUICK = {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
 _CHEAP = {"num_epochs": "2", "evaluation_episodes": "2"}
 
 
@@ -244,7 +244,7 @@ def run(document: pathlib.Path, found: list[Command]) -> list[str]:
   with tempfile.TemporaryDirectory() as folder:
     prepare(pathlib.Path(folder))
     for command in found:
-      variables = {**os.environ, "PYTHONPATH": str(ROOT), **_QUICK, **command.variables}
+      variables = {**os.environ, "PYTHONPATH": str(ROOT), "XLA_FLAGS": QUICK, **command.variables}
       began = time.monotonic()
       ended = subprocess.run(
         cheap(command), cwd=folder, env=variables, capture_output=True, text=True, timeout=600, check=False
