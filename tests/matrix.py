@@ -102,9 +102,12 @@ def rows(pythons: list[str], project: Mapping) -> Iterator[Row]:
     yield Row(f"newest without gymnax, {label}", python, {}, gymnax=False)
 
 
-def install(row: Row) -> pathlib.Path:
-  """Makes the row's environment anew; returns its interpreter."""
+def install(row: Row, keep: bool) -> pathlib.Path:
+  """Makes the row's environment anew, or keeps the one that is there; returns its interpreter."""
   folder = row.files
+  python = folder / "bin" / "python"
+  if keep and python.exists():
+    return python
   shutil.rmtree(folder, ignore_errors=True)
   subprocess.run([row.python, "-m", "venv", folder], check=True)
   constraints = row.constraints
@@ -113,7 +116,6 @@ def install(row: Row) -> pathlib.Path:
     path.write_text("".join(f"{name}=={version}\n" for name, version in constraints.items()))
     constraints = path
   extras = f"{ROOT}[dev]" if row.gymnax else f"{ROOT}[export,slurm,test,tune]"
-  python = folder / "bin" / "python"
   words = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-c", constraints, "-e", extras]
   subprocess.run([python, *words], check=True)
   return python
@@ -144,6 +146,7 @@ def main() -> int:
   parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
   parser.add_argument("--docs", type=pathlib.Path, help="documentation folder whose table is renewed")
   parser.add_argument("--rows", nargs="*", default=None, help="beginnings of the names of those to run; all by default")
+  parser.add_argument("--keep", action="store_true", help="environments that are there are not made anew")
   arguments = parser.parse_args()
   project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
   pythons = interpreters()
@@ -155,7 +158,7 @@ def main() -> int:
     outcome = row.files.with_name(f"{row.files.name}.json")
     if arguments.rows is None or row.name.startswith(tuple(arguments.rows)):
       outcome.unlink(missing_ok=True)
-      python = install(row)
+      python = install(row, arguments.keep)
       line = [row.name, *versions(python), test(row, python), str(datetime.date.today())]
       print(" | ".join(line), flush=True)
       outcome.write_text(json.dumps(line))
