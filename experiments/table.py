@@ -28,9 +28,10 @@ from gippo_jax.experiments.tables import text as table_text
 from gippo_jax.experiments.tables.captions import caption_of
 from gippo_jax.experiments.tables.documents import has_block, replace_block
 from gippo_jax.experiments.tables.family import Family, Preset
+from gippo_jax.experiments.tables.kept import add_kept, kept_results
 from gippo_jax.experiments.tables.problems import FAMILIES
 from gippo_jax.experiments.tables.progress import TableProgress
-from gippo_jax.experiments.tables.results import Results, cell_of, compare_with_paper, improvements, is_cell
+from gippo_jax.experiments.tables.results import Results, cell_of, compare_with_paper, improvements
 from gippo_jax.parsing import Experiment, parse
 from gippo_jax.plain import Plain
 from gippo_jax.programs.devices import configure_jax
@@ -53,8 +54,8 @@ _SEEDS = flags.DEFINE_integer("seeds", None, "Number of seeds; the preset's by d
 _OUT = flags.DEFINE_string("out", None, "Folder for the runs and the table. Default: runs/table_FAMILY.")
 _TRAIN = flags.DEFINE_bool("train", True, "Train what is missing; --notrain makes the table of what --out holds.")
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Remove what --out holds of another setup.")
-_KEEP = flags.DEFINE_string(
-  "keep", None, "A table.json of the same family and budget, whose cells stand where --out has none."
+_KEEP = flags.DEFINE_list(
+  "keep", [], "Earlier tables, table.json of any family: their cells of the same budget stand where --out has none."
 )
 _DOCS = flags.DEFINE_string("docs", None, "Documentation folder whose table, and README's, are renewed.")
 
@@ -150,39 +151,6 @@ def collect(family: Family, pairs: Sequence[Pair]) -> Results:
   return results
 
 
-def add_kept(results: Results, kept: Results, pairs: Sequence[Pair]) -> Results:
-  """The results, and cells of an earlier table where there are none and the budget was the same."""
-  added: Results = {}
-  for pair in pairs:
-    cell = results.get(pair.problem, {}).get(pair.algorithm)
-    if cell is None:
-      cell = kept.get(pair.problem, {}).get(pair.algorithm)
-      budget = (pair.experiment.config.num_epochs, pair.experiment.run.num_seeds)
-      if cell is None or (cell["epochs"], len(cell["best_returns"])) != budget:
-        continue
-    added.setdefault(pair.problem, {})[pair.algorithm] = cell
-  return added
-
-
-def kept_results(family_name: str) -> Results:
-  """The cells of --keep.
-
-  Raises:
-    UserError: when it is no table of the family.
-  """
-  if _KEEP.value is None:
-    return {}
-  path = pathlib.Path(_KEEP.value)
-  try:
-    table = json.loads(path.read_text())
-    results = table["results"] if table["family"] == family_name else None
-    if results and all(is_cell(cell) for cells in results.values() for cell in cells.values()):
-      return results
-  except (OSError, ValueError, KeyError, TypeError, AttributeError):
-    pass
-  raise UserError(f"--keep: {path} is not allowed; allowed: a table.json of the family {family_name!r}")
-
-
 def write(family_name: str, results: Results, caption: str, out: pathlib.Path) -> None:
   """Writes `table.json`, `table.md` and `table.csv`."""
   family = FAMILIES[family_name]
@@ -233,7 +201,7 @@ def main(arguments: Sequence[str]) -> int:
   algorithms = chosen(_ALGORITHMS.value, list(family.algorithms), "algorithms")
   out = pathlib.Path(_OUT.value or f"runs/table_{family_name}")
 
-  kept = kept_results(family_name)
+  kept = kept_results(family, [pathlib.Path(name) for name in _KEEP.value])
   every = list(pairs_of(family, preset, _SEEDS.value, out))
   clear_other_setups(every, family_name, out, _OVERWRITE.value)
   screen = Console(width=None if sys.stdout.isatty() else 160)
@@ -242,7 +210,9 @@ def main(arguments: Sequence[str]) -> int:
     screen.print("Interrupted; the same command goes on from here.")
     return 130
   with locked(out, "--out", patience=_PATIENCE):
-    results = add_kept(collect(family, every), kept, every)
+    results = add_kept(
+      collect(family, every), kept, {(pair.problem, pair.algorithm): pair.experiment for pair in every}
+    )
     if not results:
       raise UserError(f"--out: {out} has no finished run; allowed: a folder that has, or no --notrain")
     caption = caption_of(family, results, f"python -m experiments.table {family_name} --preset={preset_name}")

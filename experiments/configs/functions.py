@@ -1,5 +1,7 @@
 """Function optimisation, `functions.py:NAME DIMENSION` without the space: `ackley64`, `dejong1`, `rastrigin10`, ...
 
+An algorithm may follow after a comma: `functions.py:ackley64,ppo`.
+
 The numbers are those of the paper's runs, which tuned De Jong and Ackley in 1 and 64 dimensions. Other functions and
 dimensions take the ones of the nearest dimension, untuned: on Rastrigin-10 GI-PPO ends at -70, PPO at -1.
 """
@@ -13,6 +15,7 @@ from ml_collections import ConfigDict
 
 from gippo_jax.envs import FUNCTIONS
 from gippo_jax.errors import UserError
+from gippo_jax.experiments.configs import shared_tasks
 from gippo_jax.parsing import default_config
 
 
@@ -20,13 +23,14 @@ def get_config(argument: str = "ackley64") -> ConfigDict:
   """Configuration of one problem.
 
   Args:
-    argument: function and dimension, e.g. `ackley64`.
+    argument: function and dimension, e.g. `ackley64`, and an algorithm after a comma, GI-PPO by default.
 
   Raises:
-    UserError: for an unknown function or a dimension below 1.
+    UserError: for an unknown function or algorithm, or a dimension below 1.
   """
+  problem, *words = argument.split(",")
   known = ", ".join(FUNCTIONS)
-  match = re.fullmatch(r"([a-z_]+?)(-?\d+)?", argument)
+  match = re.fullmatch(r"([a-z_]+?)(-?\d+)?", problem)
   if match is None or match[1] not in FUNCTIONS:
     raise UserError(f"functions.py:{argument}: no such function; known: {known}, each followed by a dimension")
   if match[2] is None or int(match[2]) < 1:
@@ -35,6 +39,7 @@ def get_config(argument: str = "ackley64") -> ConfigDict:
 
   config = default_config()
   config.statistics_prior = "paper"
+  config.algorithm = shared_tasks.algorithm_of("functions.py", argument, words)
   config.env.name = match[1]
   config.env.dimension = dimension
   config.num_envs = 64

@@ -2,9 +2,7 @@
 
 from typing import NamedTuple
 
-from ml_collections import ConfigDict
-
-from gippo_jax.experiments.configs import brax, gymnax, playground, quadrotor
+from gippo_jax.experiments.configs import brax
 from gippo_jax.experiments.tables.family import Budget, Family, Preset, Problem, Published
 
 _REPPO = "REPPO's repository (cvoelcker/reppo, commit a7ab85b, 2026-02), median of final returns"
@@ -59,11 +57,11 @@ def _published(row: _Row) -> tuple[Published, ...]:
 
 
 BENCHMARKS = {
-  "quadrotor_hover": Problem("Quadrotor, hover", "quadrotor.py:hover", {}, {}),
-  "quadrotor_figure_eight": Problem("Quadrotor, figure of eight", "quadrotor.py:figure_eight", {}, {}),
+  "quadrotor_hover": Problem("Quadrotor, hover", "quadrotor:hover", {}, {}),
+  "quadrotor_figure_eight": Problem("Quadrotor, figure of eight", "quadrotor:figure_eight", {}, {}),
   "pendulum": Problem(
     "Pendulum-v1 (gymnax)",
-    "gymnax.py:Pendulum-v1",
+    "gymnax:Pendulum-v1",
     {},
     {},
     (
@@ -74,17 +72,11 @@ BENCHMARKS = {
     ),
   ),
   **{
-    f"playground_{task}": Problem(task, f"playground.py:{task}", {}, {}, _published(row))
+    f"playground_{task}": Problem(task, f"playground:{task}", {}, {}, _published(row))
     for task, row in _PLAYGROUND.items()
   },
-  **{f"brax_{task}": Problem(f"{task} (Brax, spring)", f"brax.py:{task}", {}, {}) for task in brax.TASKS},
+  **{f"brax_{task}": Problem(f"{task} (Brax, spring)", f"brax:{task}", {}, {}) for task in brax.TASKS},
 }
-_PRESETS_OF = {"quadrotor.py": quadrotor, "gymnax.py": gymnax, "playground.py": playground, "brax.py": brax}
-
-
-def _config(argument: str, algorithm: str) -> ConfigDict:
-  preset, _, task = argument.partition(":")
-  return _PRESETS_OF[preset].get_config(f"{task},{algorithm}")
 
 
 def _presets() -> dict[str, Preset]:
@@ -105,7 +97,6 @@ def _presets() -> dict[str, Preset]:
 FAMILY = Family(
   BENCHMARKS,
   ("lr", "shac", "rpo", "sapo", "ppo", "pe", "gippo", "gippo_safe"),
-  _config,
   _presets(),
   minimises=False,
   document="benchmarks.md",

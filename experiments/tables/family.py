@@ -3,7 +3,8 @@
 # A ConfigDict's fields are of any type to a type checker.
 # pyright: reportAttributeAccessIssue=false, reportOptionalMemberAccess=false
 
-from collections.abc import Callable, Iterable, Mapping
+import importlib
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
@@ -85,7 +86,7 @@ class Problem(NamedTuple):
 
   Attributes:
     label: for readers.
-    argument: of the configuration file.
+    argument: of `--config`, a file of `experiments/configs` and a task: `traffic:pace_car_2`.
     paper: the paper's mean of the best returns, by algorithm.
     reference_seconds: time of the authors' PyTorch for one run of the paper's length on one thread of a machine like
       the one the benchmarks of this project were made on, by algorithm.
@@ -123,7 +124,6 @@ class Family(NamedTuple):
   Attributes:
     problems: by name.
     algorithms: the table's columns, algorithms and variants.
-    get_config: maps a problem's argument and an algorithm to the configuration.
     presets: by name; `paper` is the paper's budget.
     minimises: whether returns are minus a distance that is to become 0, to be compared by ratios.
     document: of `docs`, where the table stands.
@@ -133,7 +133,6 @@ class Family(NamedTuple):
 
   problems: dict[str, Problem]
   algorithms: tuple[str, ...]
-  get_config: Callable[[str, str], ConfigDict]
   presets: dict[str, Preset]
   minimises: bool
   document: str = "results.md"
@@ -143,6 +142,8 @@ class Family(NamedTuple):
   def config_of(self, problem: str, column: str) -> ConfigDict:
     """The configuration of a problem for a column, an algorithm or a variant."""
     variant = VARIANTS.get(column, Variant("", column, ()))
-    config = self.get_config(self.problems[problem].argument, variant.algorithm)
+    preset, _, task = self.problems[problem].argument.partition(":")
+    module = importlib.import_module(f"gippo_jax.experiments.configs.{preset}")
+    config = module.get_config(f"{task},{variant.algorithm}")
     config.update_from_flattened_dict(dict(variant.changes))
     return config

@@ -3,31 +3,22 @@
 # A ConfigDict's fields are of any type to a type checker.
 # pyright: reportAttributeAccessIssue=false, reportOptionalMemberAccess=false
 
-from ml_collections import ConfigDict
-
-from gippo_jax.experiments.configs import physics, playground, quadrotor, traffic
 from gippo_jax.experiments.configs.first_order import RELATIVES
 from gippo_jax.experiments.tables.family import Budget, Family, Problem
 
 PROBLEMS = {
-  "cartpole": Problem("Cart-pole", "physics.py:cartpole", {}, {}),
-  "cartpole_walls": Problem("Cart-pole between stiff walls", "physics.py:cartpole_walls", {}, {}),
-  "quadrotor": Problem("Quadrotor, hover", "quadrotor.py:hover", {}, {}),
-  "pace_car_2": Problem("Traffic (b), 2 lanes", "traffic.py:pace_car_2", {}, {}),
-  "hopper": Problem("Hopper (Brax)", "physics.py:hopper", {}, {}),
-  "ant": Problem("Ant (Brax)", "physics.py:ant", {}, {}),
-  "playground_CartpoleSwingup": Problem("CartpoleSwingup (Playground)", "playground.py:CartpoleSwingup", {}, {}),
+  "cartpole": Problem("Cart-pole", "physics:cartpole", {}, {}),
+  "cartpole_walls": Problem("Cart-pole between stiff walls", "physics:cartpole_walls", {}, {}),
+  "quadrotor": Problem("Quadrotor, hover", "quadrotor:hover", {}, {}),
+  "pace_car_2": Problem("Traffic (b), 2 lanes", "traffic:pace_car_2", {}, {}),
+  "hopper": Problem("Hopper (Brax)", "physics:hopper", {}, {}),
+  "ant": Problem("Ant (Brax)", "physics:ant", {}, {}),
+  "playground_CartpoleSwingup": Problem("CartpoleSwingup (Playground)", "playground:CartpoleSwingup", {}, {}),
 }
-_PRESETS_OF = {"physics.py": physics, "quadrotor.py": quadrotor, "traffic.py": traffic, "playground.py": playground}
 _CLOSED_FORM = ("cartpole", "cartpole_walls", "quadrotor", "pace_car_2")
 
 # Passes backwards through a window's simulation in an epoch; AHAC's second one is of each step alone.
 BACKWARD_PASSES = {"ppo": 0, "gippo": 1, "gippo_safe": 1, **dict.fromkeys(RELATIVES, 1), "ahac": 2}
-
-
-def _config(argument: str, algorithm: str) -> ConfigDict:
-  preset, _, task = argument.partition(":")
-  return _PRESETS_OF[preset].get_config(f"{task},{algorithm}")
 
 
 _CPU = {
@@ -40,7 +31,6 @@ _CPU = {
 FAMILY = Family(
   PROBLEMS,
   tuple(BACKWARD_PASSES),
-  _config,
   {"quick": {"cartpole": Budget(2, 0.1)}, "closed_form": {name: _CPU[name] for name in _CLOSED_FORM}, "cpu": _CPU},
   minimises=False,
   document="rivals.md",

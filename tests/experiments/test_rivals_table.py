@@ -7,6 +7,7 @@ import pytest
 
 from gippo_jax.experiments.tables import comparison, comparison_text, rivals
 from gippo_jax.experiments.tables.figure_profiles import draw_profiles
+from gippo_jax.experiments.tables.kept import add_kept, kept_results
 from gippo_jax.experiments.tables.problems import FAMILIES
 from gippo_jax.parsing import parse
 from gippo_jax.runs.lock import locked
@@ -85,6 +86,33 @@ def test_a_profile_has_no_unit_and_ends_at_the_lost_runs():
   }
   for name, profile in comparison.profiles(scaled).items():
     np.testing.assert_allclose(profile.share, profiles[name].share)
+
+
+def test_other_families_tables_lend_cells_of_the_same_problem_and_budget(tmp_path):
+  """The benchmarks call the quadrotor's hover otherwise; the first table that has a cell counts."""
+  lent = {name: cell(*range(5), epochs=489) for name in ("shac", "ppo")} | {"rpo": cell(*range(5), epochs=7)}
+  undated = {
+    name: {**each, "best_returns": [0.0] * 5, "mean": 0.0, "iqm": 0.0, "interval": None, "paper": None}
+    | {"status": "finished", "made": "2026-01-31"}
+    for name, each in lent.items()
+  }
+  for each in undated.values():
+    each.pop("steps")
+  table = tmp_path / "table.json"
+  table.write_text(json.dumps({"family": "benchmarks", "results": {"quadrotor_hover": undated, "pendulum": undated}}))
+  kept = kept_results(rivals.FAMILY, [table])
+  assert list(kept) == ["quadrotor"]
+  budget = rivals.FAMILY.presets["cpu"]["quadrotor"]
+  experiments = {}
+  for column in ("shac", "ppo", "rpo"):
+    config = rivals.FAMILY.config_of("quadrotor", column)
+    config.num_seeds = budget.num_seeds
+    experiments["quadrotor", column] = parse(config)
+  own = cell(9.0)
+  added = add_kept({"quadrotor": {"ppo": own}}, kept, experiments)["quadrotor"]
+  assert list(added) == ["shac", "ppo"]
+  assert added["ppo"] is own
+  assert added["shac"]["steps"] == 489 * 64 * 32
 
 
 def test_the_text_has_returns_costs_pairs_and_profiles():
