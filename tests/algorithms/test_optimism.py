@@ -12,7 +12,7 @@ from gippo_jax.config import Config, traced
 from gippo_jax.errors import UserError
 from gippo_jax.parsing import parse
 from gippo_jax.programs.epochs import make_epochs
-from tests.commands import SMALL, check_error, command, execute
+from tests.commands import SMALL, call, check_error
 
 BEFORE = {"a": jnp.asarray([1.0, 2.0]), "b": jnp.asarray(3.0)}
 AFTER = {"a": jnp.asarray([1.5, 2.0]), "b": jnp.asarray(2.0)}  # D_t = (0.5, 0, -1)
@@ -137,6 +137,6 @@ def test_the_safe_rule_goes_no_further():
     ("--config.optimism.strength=0.5", "does nothing with config.optimism.kind = 'none'; allowed: lazy"),
   ],
 )
-def test_errors_end_in_one_line(environment, argument, message, tmp_path):
-  train = command("gippo_jax", "train", "--config=functions:dejong1", *SMALL, argument, f"--workdir={tmp_path / 'run'}")
-  check_error(execute(environment, *train), message)
+def test_errors_end_in_one_line(argument, message, tmp_path):
+  train = ("train", "--config=functions:dejong1", *SMALL, argument, f"--workdir={tmp_path / 'run'}")
+  check_error(call("gippo_jax", *train), message)

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from gippo_jax.cli.console import finish
-from tests.commands import CONFIG, ROOT, check_error, command
+from tests.commands import CONFIG, ROOT, call, check_error, command
 
 
 def outcome(capsys, function):
@@ -59,21 +59,23 @@ def test_our_own_errors_are_not_hidden():
     ("def get_config():\n  return {'env': 3}", "config.env.name is missing"),
   ],
 )
-def test_configuration_files_that_go_wrong(run, tmp_path, text, words):
+def test_configuration_files_that_go_wrong(tmp_path, text, words):
   file = tmp_path / "mine.py"
   file.write_text(text)
   argument = ":x" if "name" in text.split("\n")[0] else ""
-  process = run("gippo_jax.main", f"--config={file}{argument}", f"--workdir={tmp_path / 'run'}")
+  process = call("gippo_jax", "train", f"--config={file}{argument}", f"--workdir={tmp_path / 'run'}")
   assert process.returncode == 2
   assert process.stderr.startswith("error: ")
   assert words in process.stderr.splitlines()[0]
   assert not (tmp_path / "run").exists()
 
 
-def test_paths_that_are_too_long(run, tmp_path):
+def test_paths_that_are_too_long(tmp_path):
   long = tmp_path / ("a" * 5000)
-  check_error(run("gippo_jax.main", f"--config={CONFIG}:dejong1", f"--workdir={long}"), "--workdir", "name too long")
-  check_error(run("gippo_jax.main", f"--config={long}.py"), "name too long")
+  check_error(
+    call("gippo_jax", "train", f"--config={CONFIG}:dejong1", f"--workdir={long}"), "--workdir", "name too long"
+  )
+  check_error(call("gippo_jax", "train", f"--config={long}.py"), "name too long")
 
 
 @pytest.mark.skipif(not pathlib.Path("/proc/self/maps").exists(), reason="looks at the process's libraries")

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.commands import ROOT, SMALL, check_error, command, environment_of, execute
+from tests.commands import ROOT, SMALL, call, check_error, command, environment_of, execute
 
 ENVIRONMENT = """
 import jax
@@ -90,15 +90,15 @@ def test_exit_code_0_where_all_is_finite(gradients):
     (("--workdir=/nowhere/at/all",), "--workdir: /nowhere/at/all holds no run"),
   ],
 )
-def test_bad_words_end_in_one_line(gradients, flags, words):
-  check_error(gradients(*flags), words)
+def test_bad_words_end_in_one_line(flags, words):
+  check_error(call("gippo_jax", "gradients", *flags), words)
 
 
-def test_a_run_without_a_policy(gradients, tmp_path, trained):
+def test_a_run_without_a_policy(tmp_path, trained):
   (tmp_path / "config.json").write_text((trained / "config.json").read_text())
-  check_error(gradients(f"--workdir={tmp_path}"), "holds no trained policy")
+  check_error(call("gippo_jax", "gradients", f"--workdir={tmp_path}"), "holds no trained policy")
 
 
-def test_a_policy_of_another_environment(gradients, trained):
-  process = gradients("--config=any:shac", "--config.env.name=cartpole", f"--workdir={trained}")
+def test_a_policy_of_another_environment(trained):
+  process = call("gippo_jax", "gradients", "--config=any:shac", "--config.env.name=cartpole", f"--workdir={trained}")
   check_error(process, "its policy sees 2 observations, the environment has 5; allowed: the run's own environment")

@@ -5,7 +5,7 @@ import re
 import pytest
 from PIL import Image
 
-from tests.commands import check_error
+from tests.commands import call, check_error
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +57,6 @@ def test_a_moving_picture_and_a_frame(run, trained, tmp_path):
     (("--out=/proc/nosuch/x.html",), "cannot be written"),
   ],
 )
-def test_bad_arguments_end_in_one_line(run, trained, tmp_path, arguments, words):
-  process = run("gippo_jax", "render", f"--workdir={trained}", f"--out={tmp_path / 'x.html'}", *arguments)
+def test_bad_arguments_end_in_one_line(trained, tmp_path, arguments, words):
+  process = call("gippo_jax", "render", f"--workdir={trained}", f"--out={tmp_path / 'x.html'}", *arguments)
   check_error(process, words)

@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from gippo_jax.runs.stored import choose_seed, load_policy, open_run
-from tests.commands import CONFIG, ROOT, SMALL, check_error, command, snapshot
+from tests.commands import CONFIG, ROOT, SMALL, call, check_error, command, snapshot
 
 GRID = "likelihood_ratio.learning_rate=1e-4,1e-2"
 BASE = (f"--config={CONFIG}:dejong1", "--config.algorithm=lr", "--config.num_epochs=60", *SMALL)
@@ -204,10 +204,10 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD, ids=str)
-def test_bad_input_ends_in_one_line_before_anything_is_trained(finished, run, tmp_path, case):
+def test_bad_input_ends_in_one_line_before_anything_is_trained(finished, tmp_path, case):
   arguments, words = BAD[case]
   folder = finished[0] if case == "another sweep" else tmp_path / "sweep"
   before = snapshot(folder)
-  check_error(run("gippo_jax", "sweep", *BASE, *arguments, f"--workdir={folder}"), words)
+  check_error(call("gippo_jax", "sweep", *BASE, *arguments, f"--workdir={folder}"), words)
   assert snapshot(folder) == before
   assert folder.exists() == (case == "another sweep")

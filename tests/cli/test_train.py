@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.commands import CONFIG, ROOT, SMALL, check_error, command, environment_of, execute, snapshot
+from tests.commands import CONFIG, ROOT, SMALL, call, check_error, command, environment_of, execute, snapshot
 
 
 @pytest.fixture(scope="module")
@@ -159,11 +159,11 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD, ids=str)
-def test_bad_fields_end_in_one_line(finished, run, case):
+def test_bad_fields_end_in_one_line(finished, case):
   workdir, _, _ = finished
   argument, *words = BAD[case]
   before = snapshot(workdir)
-  process = run("gippo_jax.main", f"--config={CONFIG}:ackley2", argument, f"--workdir={workdir}")
+  process = call("gippo_jax", "train", f"--config={CONFIG}:ackley2", argument, f"--workdir={workdir}")
   check_error(process, *words)
   assert snapshot(workdir) == before
 
@@ -177,9 +177,9 @@ def test_bad_fields_end_in_one_line(finished, run, case):
     ("ackley", ("dimension is missing", "integer >= 1")),
   ],
 )
-def test_bad_problems_end_in_one_line(run, tmp_path, argument, words):
+def test_bad_problems_end_in_one_line(tmp_path, argument, words):
   workdir = tmp_path / "run"
-  check_error(run("gippo_jax.main", f"--config={CONFIG}:{argument}", f"--workdir={workdir}"), *words)
+  check_error(call("gippo_jax", "train", f"--config={CONFIG}:{argument}", f"--workdir={workdir}"), *words)
   assert not workdir.exists()
 
 
@@ -191,10 +191,10 @@ def test_a_workdir_of_another_run_is_refused(finished, run):
   assert snapshot(workdir) == before
 
 
-def test_an_unwritable_workdir_is_refused(run, tmp_path):
+def test_an_unwritable_workdir_is_refused(tmp_path):
   file = tmp_path / "file"
   file.write_text("mine")
-  check_error(run("gippo_jax.main", f"--config={CONFIG}:ackley2", f"--workdir={file}"), "cannot be written")
+  check_error(call("gippo_jax", "train", f"--config={CONFIG}:ackley2", f"--workdir={file}"), "cannot be written")
   assert file.read_text() == "mine"
 
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.commands import check_error, execute
+from tests.commands import call, check_error, execute
 from tests.tune.test_study import RATE_AND_PASSES, space_of
 
 PRINT_CONFIGURATION = """
@@ -45,10 +45,10 @@ def test_the_command_tunes_and_says_how_to_train_the_best(run, environment, tmp_
     (("--config.algorithm=ppo",), "--space is missing"),
   ],
 )
-def test_bad_commands_end_in_one_line(run, tmp_path, arguments, words):
+def test_bad_commands_end_in_one_line(tmp_path, arguments, words):
   workdir = tmp_path / "study"
   config = "--config=experiments/configs/functions.py:dejong1"
-  process = run("gippo_jax", "tune", config, *arguments, f"--workdir={workdir}")
+  process = call("gippo_jax", "tune", config, *arguments, f"--workdir={workdir}")
   check_error(process, words)
   assert not workdir.exists()
 

@@ -9,7 +9,7 @@ from gippo_jax.experiments.measurements import chaos
 from gippo_jax.experiments.pipps import cartpole
 from gippo_jax.learning.particles import cost_gradient, roll
 from gippo_jax.learning.total_propagation import constant
-from tests.commands import check_error, command, execute
+from tests.commands import call, check_error
 
 
 def test_backpropagation_is_the_derivative_of_the_cloud():
@@ -89,5 +89,5 @@ def test_total_propagation_outlives_both_on_a_swinging_pole():
     (("now",), "'now' is not allowed; allowed: flags"),
   ],
 )
-def test_errors_end_in_one_line(environment, arguments, message):
-  check_error(execute(environment, *command("experiments.chaos", *arguments)), message)
+def test_errors_end_in_one_line(arguments, message):
+  check_error(call("experiments.chaos", *arguments), message)

@@ -30,7 +30,7 @@ from gippo_jax.experiments.measurements.discontinuity_results import (
 )
 from gippo_jax.learning.composite import smoothed_samples
 from gippo_jax.parsing import parse
-from tests.commands import SMALL, check_error, command, execute
+from tests.commands import SMALL, call, check_error, command, execute
 
 KEY = jax.random.key(0)
 
@@ -177,5 +177,5 @@ def test_an_algorithm_trains_on_a_problem_by_its_name(environment, tmp_path):
     (("now",), "'now' is not allowed; allowed: flags"),
   ],
 )
-def test_errors_end_in_one_line(environment, arguments, message):
-  check_error(execute(environment, *command("experiments.discontinuities", *arguments)), message)
+def test_errors_end_in_one_line(arguments, message):
+  check_error(call("experiments.discontinuities", *arguments), message)

@@ -27,7 +27,7 @@ from gippo_jax.experiments.measurements.optimism_meta import (
 from gippo_jax.experiments.measurements.optimism_predictions import Seen, mirror_step
 from gippo_jax.experiments.measurements.optimism_problems import Problem
 from gippo_jax.experiments.measurements.optimism_sampling import sampled
-from tests.commands import check_error, command, execute
+from tests.commands import call, check_error
 
 STATES, ACTIONS = 5, 3
 RATE = jnp.asarray(0.7)
@@ -215,11 +215,15 @@ def test_meta_gradients_are_those_of_differences(rule):
   eta = init_eta(rule, problem, jnp.asarray(0.4), keys[0])
   eta = jax.tree.map(lambda leaf: leaf + 0.1 * jax.random.normal(keys[1], leaf.shape), eta)
   now, rates = progress_of(rule, eta), rates_of(0.5, 1.0)
-  logits, pull = meta_gradient(rule, now, rates.rate)
-  evaluation = problems.evaluate(problem, jax.nn.softmax(logits))
-  reached = Progress(logits, now.logits, evaluation, now.evaluation.action_values, eta)
-  slope = pull(wanted(rule, problem, now, reached, rates, exactly(problem), jax.random.key(0)))
 
+  @jax.jit
+  def reached_and_slope(now):
+    logits, pull = meta_gradient(rule, now, rates.rate)
+    evaluation = problems.evaluate(problem, jax.nn.softmax(logits))
+    reached = Progress(logits, now.logits, evaluation, now.evaluation.action_values, now.eta)
+    return logits, pull(wanted(rule, problem, now, reached, rates, exactly(problem), jax.random.key(0)))
+
+  logits, slope = reached_and_slope(now)
   values = problems.optimal_values(problem)
   if rule.target == "lookahead":
     values = problems.improve(problem, now.evaluation.values, rule.depth)
@@ -348,5 +352,5 @@ def test_a_learned_table_lowers_the_regret(monkeypatch):
     (("now",), "'now' is not allowed; allowed: flags"),
   ],
 )
-def test_errors_end_in_one_line(environment, arguments, message):
-  check_error(execute(environment, *command("experiments.optimism", *arguments)), message)
+def test_errors_end_in_one_line(arguments, message):
+  check_error(call("experiments.optimism", *arguments), message)

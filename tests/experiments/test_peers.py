@@ -1,5 +1,6 @@
 """The comparison with other packages' trainers, whose interpreter is a script here."""
 
+import functools
 import json
 import sys
 import textwrap
@@ -26,7 +27,7 @@ from gippo_jax.experiments.peers.problems import (
 )
 from gippo_jax.experiments.peers.results import path_of, read_runs, rivals_of, row_of, run_of, verdict
 from gippo_jax.experiments.peers.training import train
-from tests.commands import check_error, command, environment_of, execute
+from tests.commands import call, check_error, command, environment_of, execute
 
 BUDGET = Budget(num_seeds=2, epochs=4, checkpoints=2)
 REQUEST = Request("ppo", "cartpole", 240, {}, [], 4, 2, 128)
@@ -137,8 +138,9 @@ def test_the_command(interpreter, tmp_path):
   assert (tmp_path / "peers.md").read_text() in document
   assert (tmp_path / "docs" / "images" / "peers_returns.png").exists()
   assert len(json.loads((tmp_path / "docs" / "peers.json").read_text())) == PRESETS["quick"]["cartpole"].num_seeds
-  check_error(run("--peers_python=nowhere"), "--peers_python: there is no nowhere", "`make peers`")
-  check_error(run("--trainers=hovercraft"), "--trainers: 'hovercraft' is unknown; allowed: ppo, ")
+  refused = functools.partial(call, "experiments.peers", f"--out={tmp_path}")
+  check_error(refused("--peers_python=nowhere"), "--peers_python: there is no nowhere", "`make peers`")
+  check_error(refused("--trainers=hovercraft"), "--trainers: 'hovercraft' is unknown; allowed: ppo, ")
 
 
 def made_run(trainer, returns, seconds=1.0, steps_per_epoch=(0.01, 0.02), problem="cartpole", seed=1):

@@ -12,7 +12,7 @@ import pytest
 from gippo_jax.envs.base import Renderable
 from gippo_jax.errors import UserError
 from gippo_jax.experiments.pipps import cartpole, learning, records, report, showing
-from tests.commands import check_error, snapshot
+from tests.commands import call, check_error, snapshot
 
 SMALL = learning.Settings(num_trials=1, num_particles=6, horizon=2, num_updates=2)
 
@@ -159,8 +159,8 @@ def test_the_command_leaves_runs_a_table_a_picture_and_a_page(run, tmp_path):
     (("--horizon=1",), "--horizon: 1 is not allowed; allowed: at least 2"),
   ],
 )
-def test_errors_end_in_one_line(run, arguments, message, tmp_path):
-  check_error(run("experiments.pipps", *arguments, f"--out={tmp_path / 'out'}"), message)
+def test_errors_end_in_one_line(arguments, message, tmp_path):
+  check_error(call("experiments.pipps", *arguments, f"--out={tmp_path / 'out'}"), message)
   assert not (tmp_path / "out").exists()
 
 

@@ -13,7 +13,7 @@ from gippo_jax.parsing import parse
 from gippo_jax.runs.lock import locked
 from gippo_jax.runs.summary import write_summary
 from gippo_jax.runs.workdir import Workdir
-from tests.commands import check_error
+from tests.commands import call, check_error
 from tests.summaries import SCORES, make_summary
 
 
@@ -155,5 +155,5 @@ def test_a_table_is_put_together_from_its_folders_while_others_train_into_them(r
     (("--preset=paper",), "allowed: quick, closed_form, cpu"),
   ],
 )
-def test_bad_arguments_end_in_one_line(run, tmp_path, arguments, words):
-  check_error(run("experiments.table", "rivals", *arguments, f"--out={tmp_path / 'out'}"), words)
+def test_bad_arguments_end_in_one_line(tmp_path, arguments, words):
+  check_error(call("experiments.table", "rivals", *arguments, f"--out={tmp_path / 'out'}"), words)

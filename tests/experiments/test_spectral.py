@@ -15,7 +15,7 @@ from gippo_jax.experiments.measurements.spectral import (
 )
 from gippo_jax.experiments.measurements.spectral_learning import directions, random_surface, roughness, surface
 from gippo_jax.learning.world_model import ModelConfig
-from tests.commands import check_error, command, environment_of, execute
+from tests.commands import call, check_error
 
 HORIZONS = (1, 3, 5, 8, 10, 15)
 
@@ -105,4 +105,4 @@ def test_a_short_training_of_every_kind_is_measured_kept_and_drawn(monkeypatch, 
   ],
 )
 def test_bad_words_are_one_line(argument, message):
-  check_error(execute(environment_of(), *command("experiments.spectral", argument)), message)
+  check_error(call("experiments.spectral", argument), message)

@@ -14,7 +14,7 @@ from gippo_jax.experiments.speed.ceilings import Ceilings
 from gippo_jax.experiments.speed.operations import Operations, count
 from gippo_jax.experiments.speed.parts import Measured, Options, Watch
 from gippo_jax.parsing import parse
-from tests.commands import ROOT, check_error, command, environment_of, execute
+from tests.commands import ROOT, call, check_error
 
 
 def test_products_are_counted_through_their_derivatives():
@@ -137,7 +137,7 @@ def test_every_command_of_the_benchmark_is_one_that_can_be_given():
   ],
 )
 def test_bad_words_are_one_line(words, message):
-  check_error(execute(environment_of(), *command("experiments.benchmark", *words)), message)
+  check_error(call("experiments.benchmark", *words), message)
 
 
 @pytest.mark.slow

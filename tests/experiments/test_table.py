@@ -5,14 +5,7 @@ import subprocess
 
 import pytest
 
-from tests.commands import check_error, command, environment_of, execute
-
-
-@pytest.fixture(scope="module")
-def run():
-  """Runs a module as a command; a table trains longer than it compiles."""
-  environment = environment_of(XLA_FLAGS="")
-  return lambda module, *arguments: execute(environment, *command(module, *arguments))
+from tests.commands import call, check_error
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +59,7 @@ def test_an_earlier_table_fills_what_the_folder_lacks(run, table, tmp_path):
   command = ("functions", "--problems=dejong1", "--algorithms=rp", *arguments[3:], f"--keep={file}")
   undated = tmp_path / "undated.json"
   undated.write_text(json.dumps(earlier).replace('"made"', '"day"'))
-  check_error(run("experiments.table", *command[:-1], f"--keep={undated}"), "--keep", "allowed: a table.json")
+  check_error(call("experiments.table", *command[:-1], f"--keep={undated}"), "--keep", "allowed: a table.json")
   assert run("experiments.table", *command).returncode == 0
   made = json.loads((out / "table.json").read_text())
   assert list(made["results"]["dejong1"]) == ["rp", "ppo", "gippo"]
@@ -128,6 +121,6 @@ def test_the_figures_of_a_table(run, table):
     (("experiments.figures", "functions", "--runs=/nowhere"), "/nowhere holds no runs of functions"),
   ],
 )
-def test_bad_arguments_end_in_one_line(run, tmp_path, arguments, words):
-  check_error(run(*arguments, f"--out={tmp_path / 'out'}"), words)
+def test_bad_arguments_end_in_one_line(tmp_path, arguments, words):
+  check_error(call(*arguments, f"--out={tmp_path / 'out'}"), words)
   assert not list(tmp_path.rglob("*.json"))

@@ -24,7 +24,7 @@ from gippo_jax.runs.stored import open_run
 from gippo_jax.runs.summary import write_summary
 from gippo_jax.runs.workdir import Workdir
 from gippo_jax.sweep.members import member_folder
-from tests.commands import check_error
+from tests.commands import call, check_error
 from tests.export.policies import make_policy
 from tests.summaries import make_summary
 
@@ -136,10 +136,10 @@ def test_the_command(run, trained, tmp_path):
   ]
 
 
-def test_wrong_words_end_in_one_line(run, trained):
-  check_error(run("gippo_jax", "export", f"--workdir={trained}"), "--format is missing; allowed: onnx, stablehlo, npz")
+def test_wrong_words_end_in_one_line(trained):
+  check_error(call("gippo_jax", "export", f"--workdir={trained}"), "--format is missing; allowed: onnx, stablehlo, npz")
   check_error(
-    run("gippo_jax", "export", f"--workdir={trained}", "--format=tflite"), "'tflite' is unknown; allowed: onnx"
+    call("gippo_jax", "export", f"--workdir={trained}", "--format=tflite"), "'tflite' is unknown; allowed: onnx"
   )
 
 

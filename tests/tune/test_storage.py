@@ -24,7 +24,7 @@ from gippo_jax.tune.opening import open_study
 from gippo_jax.tune.storage import Storage, opened, parse_storage
 from gippo_jax.tune.study import Options
 from gippo_jax.tune.workers import Workers
-from tests.commands import CONFIG, ROOT, check_error, command
+from tests.commands import CONFIG, ROOT, call, check_error, command
 from tests.tune.test_study import RATE, experiment_of, space_of
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -244,7 +244,7 @@ def test_two_processes_train_one_study(start, tmp_path):
   assert all(f"finished: 5 trials; the best is trial {best['trial']}" in output for output, _ in outputs)
 
 
-def test_an_unknown_storage_ends_in_one_line(run, tmp_path):
+def test_an_unknown_storage_ends_in_one_line(tmp_path):
   arguments = (f"--config={CONFIG}:dejong1", "--storage=redis://host", f"--workdir={tmp_path}/study")
-  check_error(run("gippo_jax", "tune", *arguments), "--storage: 'redis://host'", "journal:PATH")
+  check_error(call("gippo_jax", "tune", *arguments), "--storage: 'redis://host'", "journal:PATH")
   assert not (tmp_path / "study").exists()
