@@ -54,7 +54,7 @@ def _config(**ppo):
 def _epoch_three(**ppo):
   config = _config(**ppo)
   algorithm = make_epochs(envs.make("point_mass"), config)
-  state = algorithm.init(jax.random.key(0), traced(config)).replace(epoch=jnp.asarray(2, jnp.int32))
+  state = jax.jit(algorithm.init)(jax.random.key(0), traced(config)).replace(epoch=jnp.asarray(2, jnp.int32))
   return jax.jit(algorithm.update)(state, traced(config))[0].actor
 
 
@@ -71,7 +71,7 @@ def epoch():
   """One epoch of PPO: three passes over two minibatches. The rate it ends with, by threshold."""
   config = _config(learning_rate=3e-4, rate_schedule="adaptive_kl")
   algorithm = make_epochs(envs.make("point_mass"), config)
-  state = algorithm.init(jax.random.key(0), traced(config))
+  state = jax.jit(algorithm.init)(jax.random.key(0), traced(config))
   update = jax.jit(algorithm.update)
 
   def rate_after(threshold):

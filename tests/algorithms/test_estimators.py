@@ -96,7 +96,7 @@ def test_at_lambda_one_rp_scores_the_discounted_return_of_each_segment():
   """SHAC's objective: discounted rewards to the segment's end, then the bootstrapped value."""
   config = config_of(rp={"gae_lambda": 1.0})
   setup, state, noise = setting(PROBES[0], config)
-  _, window = rollout.collect(setup, state, state.actor, noise)
+  window = jax.jit(lambda: rollout.collect(setup, state, state.actor, noise)[1])()
   reward, next_value, done = (np.asarray(x) for x in (window.reward, window.next_value, window.done))
   returns = []
   for n in range(config.num_envs):
@@ -191,14 +191,14 @@ def test_single_sample_gradients_average_to_the_whole_and_show_its_variance():
     only = jnp.zeros_like(window.episode_start).at[t, n].set(1.0)
     return -jnp.sum(only * bootstrapped_returns(window, config.discount, config.lrp.gae_lambda))
 
-  gradient_of = jax.jit(jax.grad(segment_loss))
+  gradient_of = jax.jit(lambda t, n: leading_entries(setup, jax.grad(segment_loss)(state.actor, t, n)))
   starts = np.argwhere(np.asarray(window.segment_start) > 0)
   assert len(starts) == 6
-  samples = np.stack([leading_entries(setup, gradient_of(state.actor, t, n)) for t, n in starts])
+  samples = np.stack([gradient_of(t, n) for t, n in starts])
   np.testing.assert_allclose(rp.variance, np.trace(np.cov(samples, rowvar=False)), rtol=1e-8)
 
   permutation = jax.random.permutation(jax.random.key(0), 24)
-  lr = estimate_lr(setup, state.actor, window, permutation)
+  lr = jax.jit(lambda window, permutation: estimate_lr(setup, state.actor, window, permutation))(window, permutation)
   advantage = (window.advantage - jnp.mean(window.advantage)) / (jnp.std(window.advantage, ddof=1) + 1e-8)
 
   @jax.jit

@@ -59,9 +59,8 @@ def test_action_values_have_the_closed_form_of_linear_quadratic_control():
   config = config_of("pe")
   setup, state, noise = setting(probe, config)
   curvature = 1.7
-  _, window, gradient, _ = collect_with_action_values(
-    setup._replace(networks=QuadraticValue(setup.networks, curvature)), state, noise
-  )
+  quadratic = setup._replace(networks=QuadraticValue(setup.networks, curvature))
+  window, gradient = jax.jit(lambda: collect_with_action_values(quadratic, state, noise)[1:3])()
   x, action = window.raw_observation[..., 0], jnp.tanh(window.action[..., 0])
   reached = probe.decay * x + probe.gain * action
   by_action = -2.0 * probe.gain * reached * (1.0 + 0.9 * curvature) - 2.0 * probe.action_cost * action

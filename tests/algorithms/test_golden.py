@@ -150,7 +150,7 @@ def test_trace(path):
   epochs = make_epochs(env, config)
 
   critic = nested(data, "init/critic")
-  state = epochs.init(jax.random.key(0), config).replace(
+  state = jax.jit(epochs.init)(jax.random.key(0), config).replace(
     actor=nested(data, "init/actor"), critic=critic, target_critic=critic
   )
   update = jax.jit(epochs.update)

@@ -43,7 +43,7 @@ def case():
   config = config_of()
   probe = LinearQuadratic()
   setup = make_setup(probe, config)
-  state = make_epochs(probe, config).init(jax.random.key(0), config)
+  state = jax.jit(make_epochs(probe, config).init)(jax.random.key(0), config)
   noise = jax.random.normal(jax.random.key(1), (4, 32, setup.action_size))
   _, window, gradient = jax.jit(lambda: collect_with_advantage_gradient(setup, state, noise))()
   return setup, state, window, gradient
@@ -59,7 +59,9 @@ def nothing_known(state):
   return init_agreement(ravel_pytree(state.actor)[0])
 
 
-def step_of(case, window=None, gradient=None, share=1.0):
+@pytest.fixture(scope="module")
+def step_of(case):
+  """The step in a window, with a gradient, where a share of the divergence is left; the case's own by default."""
   setup, state, own_window, own_gradient = case
 
   @jax.jit
@@ -67,16 +69,14 @@ def step_of(case, window=None, gradient=None, share=1.0):
     held = held_of(case, window)
     return natural_step(setup, state.actor, window, gradient, nothing_known(state), held, share, jax.random.key(2))
 
-  return step(
-    own_window if window is None else window, own_gradient if gradient is None else gradient, jnp.asarray(share)
-  )
+  return lambda window=own_window, gradient=own_gradient, share=1.0: step(window, gradient, jnp.asarray(share))
 
 
 @pytest.mark.parametrize("share", [1.0, 1e-4])
-def test_the_step_has_the_divergence_asked_for(case, share):
+def test_the_step_has_the_divergence_asked_for(case, step_of, share):
   """Broken by leaving the measured divergence out: the quadratic estimate misses by far for long steps."""
   setup, _, window, _ = case
-  actor, policy, _, metrics = step_of(case, share=share)
+  actor, policy, _, metrics = step_of(share=share)
   limit = setup.config.safe.divergence * share
   weight = setup.config.safe.log_std_weight
   measured = jnp.mean(
@@ -87,12 +87,13 @@ def test_the_step_has_the_divergence_asked_for(case, share):
   np.testing.assert_allclose(policy.mean, setup.networks.policy(actor, window.observation)[0], atol=1e-12)
 
 
-def test_the_step_climbs(case):
+def test_the_step_climbs(case, step_of):
   """The surrogate of the mixed gradient grows along it."""
   setup, state, window, gradient = case
-  actor, *_ = step_of(case)
+  actor, *_ = step_of()
   along = jnp.zeros((*window.action.shape[:2], 2 * setup.action_size))
-  mixed, weight, *_ = mixed_gradient(setup.config, window, gradient, nothing_known(state), along)
+  mix = jax.jit(lambda: mixed_gradient(setup.config, window, gradient, nothing_known(state), along)[:2])
+  mixed, weight = mix()
   mean, log_std = setup.networks.policy(actor, window.observation)
   moved = jnp.concatenate([(mean - window.mean) * jnp.exp(-window.log_std), log_std - window.log_std], axis=-1)
   assert jnp.sum(mixed * moved) > 0.0
@@ -101,7 +102,7 @@ def test_the_step_climbs(case):
 
 
 @pytest.mark.parametrize("unit", [1e-12, 1e-3, 1e3])
-def test_the_reward_s_unit_does_not_matter(case, unit):
+def test_the_reward_s_unit_does_not_matter(case, step_of, unit):
   """Broken by comparing variances against a number of their unit.
 
   Conjugate gradients that have converged amplify rounding, hence a part in a hundred of the step.
@@ -109,29 +110,29 @@ def test_the_reward_s_unit_does_not_matter(case, unit):
   _, state, window, gradient = case
   flat, other = (
     ravel_pytree(step[0])[0]
-    for step in (step_of(case), step_of(case, window.replace(advantage=unit * window.advantage), unit * gradient))
+    for step in (step_of(), step_of(window.replace(advantage=unit * window.advantage), unit * gradient))
   )
   length = jnp.linalg.norm(flat - ravel_pytree(state.actor)[0])
   assert jnp.linalg.norm(flat - other) < 0.01 * length
 
 
-def test_lost_and_huge_samples_do_no_harm(case):
+def test_lost_and_huge_samples_do_no_harm(case, step_of):
   _, state, _, gradient = case
   spoiled = gradient.at[1, 3].set(jnp.nan).at[2, 5].set(1e12).at[0].set(jnp.inf)
-  actor, _, _, metrics = step_of(case, gradient=spoiled)
+  actor, _, _, metrics = step_of(gradient=spoiled)
   assert np.all(np.isfinite(np.asarray(ravel_pytree(actor)[0])))
   assert metrics["sample_gradient_dropped"] == pytest.approx(33 / 128)
   assert metrics["alpha_skipped_share"] == 0.0
-  whole = step_of(case)
+  whole = step_of()
   displacements = [ravel_pytree(step)[0] - ravel_pytree(state.actor)[0] for step in (actor, whole[0])]
   cosine = jnp.dot(*displacements) / jnp.prod(jnp.asarray([jnp.linalg.norm(x) for x in displacements]))
   assert cosine > 0.5
   assert metrics["alpha_reparameterized_weight"] < whole.metrics["alpha_reparameterized_weight"]
 
 
-def test_no_gradient_at_all_is_no_step(case):
+def test_no_gradient_at_all_is_no_step(case, step_of):
   _, state, window, gradient = case
-  actor, _, _, metrics = step_of(case, window.replace(advantage=0.0 * window.advantage), 0.0 * gradient)
+  actor, _, _, metrics = step_of(window.replace(advantage=0.0 * window.advantage), 0.0 * gradient)
   np.testing.assert_array_equal(ravel_pytree(actor)[0], ravel_pytree(state.actor)[0])
   assert metrics["alpha_skipped_share"] == 0.0  # nothing failed
 
@@ -154,15 +155,14 @@ def test_the_policy_is_held_at_what_is_remembered(case):
   elsewhere = 5.0 + window.raw_observation[:, 16:]
   only_there = hold(setup, state, window.replace(observation=window.observation[:, :0]), elsewhere)
 
-  def step(held):
-    return natural_step(
-      setup, state.actor, window, gradient, nothing_known(state), held, jnp.asarray(1.0), jax.random.key(2)
-    )
+  @jax.jit
+  def moved_there(memory):
+    held = held_of(case, window, memory)
+    share = jnp.asarray(1.0)
+    step = natural_step(setup, state.actor, window, gradient, nothing_known(state), held, share, jax.random.key(2))
+    return divergence_at(setup, step.actor, only_there)
 
-  moved = [
-    float(divergence_at(setup, step(held).actor, only_there))
-    for held in (held_of(case, window, elsewhere), held_of(case, window))
-  ]
+  moved = [float(moved_there(memory)) for memory in (elsewhere, window.raw_observation[:, 16:])]
   assert moved[0] <= 0.2  # half of the samples, whose mean with the others is at most 0.1
   assert moved[1] > 2.0 * moved[0]
 
@@ -198,8 +198,7 @@ def test_it_learns():
   env = envs.make("dejong", dimension=2)
   config = config_of(horizon=1, num_epochs=60)
   epochs = make_epochs(env, config)
-  state = epochs.init(jax.random.key(0), config)
-  update = jax.jit(epochs.update)
+  state, update = jax.jit(epochs.init)(jax.random.key(0), config), jax.jit(epochs.update)
   policy = policy_of(make_setup(env, config), state.policy)
   first = jnp.sum(policy(env.reset(jax.random.key(1)).obs) ** 2)
   for _ in range(60):
@@ -233,7 +232,13 @@ class Misleading:
 @pytest.fixture(scope="module")
 def misled():
   """Trains for 150 epochs on a `Misleading` and ends with metrics and the mean action's distance; compiled once."""
-  config = config_of(num_envs=64, num_epochs=150, actor={"units": (16,)}, ppo={"minibatch_size": 256})
+  config = config_of(
+    num_envs=64,
+    num_epochs=150,
+    actor={"units": (16,)},
+    critic={"units": (8,), "num_iterations": 4},
+    ppo={"minibatch_size": 256},
+  )
 
   @jax.jit
   def train(slope, deviations):

@@ -1,7 +1,5 @@
 """Total propagation: its ends are RP and LR, its mean is the gradient, and it passes where one of the two explodes."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -45,23 +43,28 @@ def swept(request):
   moved = jax.tree.map(lambda leaf: leaf + 0.2 * np.random.default_rng(0).normal(size=leaf.shape), state.critic)
   state = state.replace(target_critic=moved)
   noise = jax.random.normal(jax.random.key(4), (8, 4, request.param.action_size))
-  _, window, states = collect_with_states(setup, state, noise)
   gae_lambda = config.tp.gae_lambda
 
-  @functools.partial(jax.jit, static_argnums=0)
-  def sweep_with(weight):
-    return tp.sweep_window(setup, state, window, states, gae_lambda, constant(weight))
+  @jax.jit
+  def roll(state, noise):
+    _, window, states = collect_with_states(setup, state, noise)
+    return window, states, tp.make_steps(setup, window, states, gae_lambda)
 
-  sweeps = {weight: sweep_with(weight) for weight in (0.0, 1.0)}
-  return setup, state, noise, window, tp.make_steps(setup, window, states, gae_lambda), sweeps
+  window, states, steps = roll(state, noise)
+  sweep_with = jax.jit(lambda weight: tp.sweep_window(setup, state, window, states, gae_lambda, constant(weight)))
+  return setup, state, noise, window, steps, {weight: sweep_with(weight) for weight in (0.0, 1.0)}
 
 
 def test_without_the_likelihood_ratio_it_is_rp(swept):
   setup, state, noise, _, _, sweeps = swept
-  _, window, return_gradient, _ = collect_with_return_gradient(setup, state, noise, setup.config.tp.gae_lambda)
-  arguments = (window.observation, window.noise, return_gradient)
-  expected = jax.grad(lambda actor: -reparameterized_loss(setup.networks, actor, *arguments))(state.actor)
-  expected = ravel_pytree(expected)[0] / setup.config.num_envs
+
+  @jax.jit
+  def by_rp(state, noise):
+    _, window, return_gradient, _ = collect_with_return_gradient(setup, state, noise, setup.config.tp.gae_lambda)
+    arguments = (window.observation, window.noise, return_gradient)
+    return jax.grad(lambda actor: -reparameterized_loss(setup.networks, actor, *arguments))(state.actor)
+
+  expected = ravel_pytree(by_rp(state, noise))[0] / setup.config.num_envs
   found = ravel_pytree(sweeps[0.0].gradient)[0]
   assert np.max(np.abs(expected)) > 1e-3
   np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
@@ -86,7 +89,7 @@ def test_without_the_derivatives_it_is_the_likelihood_ratio(swept):
     log_prob = gaussian.log_prob(mean, log_std, window.action)
     return jnp.sum(steps.scale * (advantage - others) * log_prob) / setup.config.num_envs
 
-  expected = ravel_pytree(jax.grad(objective)(state.actor))[0]
+  expected = ravel_pytree(jax.jit(jax.grad(objective))(state.actor))[0]
   found = ravel_pytree(sweeps[1.0].gradient)[0]
   assert np.max(np.abs(expected)) > 1e-3
   np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
@@ -143,7 +146,7 @@ def moments():
 def test_every_mixture_has_the_gradient_as_its_mean(mixer):
   total, _ = moments()
   noise = jax.random.normal(jax.random.key(0), (400, CHAIN["h"], 50))
-  found = jax.vmap(lambda noise: chain(noise, mixer).gradient)(noise)
+  found = jax.jit(jax.vmap(lambda noise: chain(noise, mixer).gradient))(noise)
   error = np.std(found) / np.sqrt(len(found))
   assert abs(np.mean(found) - CHAIN["theta"] * total**2) < 3.5 * error
   assert error < 0.2 * CHAIN["theta"] * total**2
@@ -153,7 +156,7 @@ def test_the_variance_of_rp_is_that_of_the_closed_form():
   """`S^2 v` of one particle."""
   total, variance = moments()
   noise = jax.random.normal(jax.random.key(1), (2000, CHAIN["h"], 20))
-  found = jax.vmap(lambda noise: chain(noise, constant(0.0)).gradient)(noise)
+  found = jax.jit(jax.vmap(lambda noise: chain(noise, constant(0.0)).gradient))(noise)
   np.testing.assert_allclose(np.var(found) * 20, total**2 * variance, rtol=0.1)
 
 
@@ -191,11 +194,9 @@ def test_where_the_derivatives_explode_the_likelihood_ratio_takes_over():
     steps, outputs, dynamics, message = run(noise)
     return sweep(jnp.zeros(()), outputs, dynamics, jnp.add, message, steps, *options)
 
-  mixed = jax.vmap(gradient)(noise)
-  spread = {
-    "rp": np.var(jax.vmap(lambda noise: gradient(noise, constant(0.0)).gradient)(noise)),
-    "lr": np.var(jax.vmap(lambda noise: gradient(noise, constant(1.0)).gradient)(noise)),
-  }
+  mixed = jax.jit(jax.vmap(gradient))(noise)
+  with_weight = jax.jit(lambda weight: jax.vmap(lambda noise: gradient(noise, constant(weight)).gradient)(noise))
+  spread = {"rp": np.var(with_weight(0.0)), "lr": np.var(with_weight(1.0))}
   assert spread["rp"] > 1e6 * spread["lr"]
   assert np.var(mixed.gradient) < 1.2 * spread["lr"]
   weights = np.mean(mixed.weight, axis=0)
@@ -205,9 +206,10 @@ def test_where_the_derivatives_explode_the_likelihood_ratio_takes_over():
 
 def test_a_message_that_is_no_number_is_dropped_and_counted():
   noise = jax.random.normal(jax.random.key(3), (CHAIN["h"], 8))
-  whole = chain(noise, constant(0.0))
+  sweep_chain = jax.jit(lambda noise: chain(noise, constant(0.0)))
+  whole = sweep_chain(noise)
   broken = noise.at[4, 2].set(jnp.nan)
-  found = chain(broken, constant(0.0))
+  found = sweep_chain(broken)
   assert np.all(np.asarray(whole.dropped) == 0.0)
   assert np.max(found.dropped) == pytest.approx(1 / 8)
 

@@ -147,7 +147,8 @@ def test_without_a_mesh_nothing_is_asked_for():
 
 
 def test_the_command_shards_environments(tmp_path):
-  environment = environment_of(JAX_PLATFORMS="cpu", XLA_FLAGS="--xla_force_host_platform_device_count=4")
+  flags = (os.environ.get("XLA_FLAGS", ""), "--xla_force_host_platform_device_count=4")
+  environment = environment_of(JAX_PLATFORMS="cpu", XLA_FLAGS=" ".join(flags))
 
   def run(*arguments):
     words = command("gippo_jax.main", f"--config={CONFIG}:ackley2", "--config.algorithm=lr", *arguments)
