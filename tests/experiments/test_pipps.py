@@ -148,7 +148,8 @@ def test_the_command_leaves_runs_a_table_a_picture_and_a_page(run, tmp_path):
   assert {path.name for path in after} >= {"gr_seed_0.json", "pipps.md", "pipps.png", "pipps.svg", "swing_up.html"}
   assert all(after[path] == when for path, when in before.items())
   assert "| TP | 1 of 1 | 2 |" in (docs / "methods_pipps.md").read_text()
-  assert {path.name for path in (docs / "images").iterdir()} == {"pipps.png", "pipps.svg", "pipps_swing_up.gif"}
+  made = {path.name for path in (docs / "images").iterdir()}
+  assert made == {"pipps.png", "pipps.svg", "pipps.csv", "pipps_swing_up.gif"}
   assert all("policy" not in record for record in json.loads((docs / "pipps.json").read_text()))
 
 
