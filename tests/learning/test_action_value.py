@@ -38,14 +38,16 @@ def drawn():
 def test_critics_are_drawn_apart_and_see_the_action():
   setup, networks, actor, critic = drawn()
   assert setup.networks is networks
-  values = networks.action_values(critic, BATCH.obs, BATCH.action)
+  action_values = jax.jit(networks.action_values)
+  values = action_values(critic, BATCH.obs, BATCH.action)
   assert values.shape == (2, 5)
   assert np.min(np.abs(values[0] - values[1])) > 1e-6
-  moved = networks.action_values(critic, BATCH.obs, BATCH.action + 0.1)
+  moved = action_values(critic, BATCH.obs, BATCH.action + 0.1)
   assert np.min(np.abs(moved - values)) > 1e-6
   np.testing.assert_array_equal(networks.value(critic, BATCH.obs), 0.0)
   policy = setting(config_of("shac"))[0].networks
-  np.testing.assert_array_equal(networks.policy(actor, BATCH.obs)[0], policy.policy(actor, BATCH.obs)[0])
+  found, wanted = (jax.jit(each.policy)(actor, BATCH.obs)[0] for each in (networks, policy))
+  np.testing.assert_array_equal(found, wanted)
   np.testing.assert_array_equal(actor_in_order(networks, actor), actor_in_order(policy, actor))
   assert hash(networks) == hash(with_action_critics(setting(config_of("shac"))[0], 2)[1])
 
@@ -59,12 +61,17 @@ def test_targets_are_the_soft_ones():
     return 3.0 * networks.action_values(critic, obs, action) + 1.0
 
   found = jax.jit(lambda noise: soft_targets(networks, actor, values, BATCH, noise, 0.9, 0.2))(noise)
-  for i in range(5):
-    mean, log_std = networks.policy(actor, BATCH.reached[i])
-    action = mean + jnp.exp(log_std) * noise[i]
-    least = min(values(BATCH.reached[i], jnp.tanh(action)))
+
+  @jax.jit
+  def alone(reward, reached, terminal, noise):
+    mean, log_std = networks.policy(actor, reached)
+    action = mean + jnp.exp(log_std) * noise
+    least = jnp.min(values(reached, jnp.tanh(action)))
     soft = least - 0.2 * gaussian.squashed_log_prob(mean, log_std, action)
-    wanted = BATCH.reward[i] + 0.9 * (1.0 - BATCH.terminal[i]) * soft
+    return reward + 0.9 * (1.0 - terminal) * soft
+
+  for i in range(5):
+    wanted = alone(BATCH.reward[i], BATCH.reached[i], BATCH.terminal[i], noise[i])
     np.testing.assert_allclose(found[i], wanted, rtol=1e-12)
 
 

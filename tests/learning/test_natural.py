@@ -1,5 +1,7 @@
 """The natural direction against the equation it solves, and steps shortened by measured divergences."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +16,7 @@ from tests import configs
 NUM_SAMPLES, OUTPUTS = 40, 4
 
 
+@functools.cache
 def policy():
   """The package's own network, whose products have reverse rules of their own; parameters, outputs, samples."""
   config = configs.config_of("lr", actor={"units": (3,)})
@@ -24,13 +27,14 @@ def policy():
   return flat, lambda params: jnp.concatenate(made.policy(unravel(params), obs), axis=-1)
 
 
-def equation(damping):
+@functools.cache
+def equation():
   """The matrix and the right side, formed."""
   flat, outputs = policy()
   keys = jax.random.split(jax.random.key(2), 2)
   gradient = jax.random.normal(keys[0], (NUM_SAMPLES, OUTPUTS))
   fisher = jax.random.uniform(keys[1], gradient.shape, minval=0.5, maxval=2.0)
-  jacobian = np.asarray(jax.jacrev(outputs)(flat))
+  jacobian = np.asarray(jax.jit(jax.jacrev(outputs))(flat))
   matrix = np.einsum("sbp,sb,sbq->pq", jacobian, np.asarray(fisher), jacobian) / NUM_SAMPLES
   right = np.einsum("sbp,sb->p", jacobian, np.asarray(gradient)) / NUM_SAMPLES
   return flat, outputs, fisher, matrix, right
@@ -39,20 +43,28 @@ def equation(damping):
 def test_the_direction_solves_its_equation():
   """With as many iterations as parameters and an exact diagonal it is the solution."""
   damping = 0.1
-  flat, outputs, fisher, matrix, right = equation(damping)
-  found = natural_direction(
-    outputs, flat, jnp.asarray(right), fisher, jax.random.key(3), damping, 3 * flat.size, 20_000
-  )
+  flat, outputs, fisher, matrix, right = equation()
+  found = jax.jit(
+    lambda flat: natural_direction(
+      outputs, flat, jnp.asarray(right), fisher, jax.random.key(3), damping, 3 * flat.size, 20_000
+    )
+  )(flat)
   expected = np.linalg.solve(matrix + damping * np.diag(np.diag(matrix)), right)
   np.testing.assert_allclose(found.direction, expected, rtol=0.05, atol=0.02 * np.abs(expected).max())
   np.testing.assert_allclose(found.curvature, found.direction @ matrix @ found.direction, rtol=1e-9)
   assert found.residual < 1e-6
 
 
+@functools.partial(jax.jit, static_argnums=0)
+def in_training(outputs, flat, right, fisher):
+  """With the iterations and probes of a training."""
+  return natural_direction(outputs, flat, right, fisher, jax.random.key(3), jnp.asarray(0.01), 10, 8)
+
+
 def test_few_iterations_and_probes_come_close():
   """What training runs: most of the gain of the exact direction, per length."""
-  flat, outputs, fisher, matrix, right = equation(0.01)
-  found = natural_direction(outputs, flat, jnp.asarray(right), fisher, jax.random.key(3), jnp.asarray(0.01), 10, 8)
+  flat, outputs, fisher, matrix, right = equation()
+  found = in_training(outputs, flat, right, fisher)
   exact = np.linalg.solve(matrix + 0.01 * np.diag(np.diag(matrix)), right)
 
   def gain(direction):
@@ -63,8 +75,8 @@ def test_few_iterations_and_probes_come_close():
 
 
 def test_no_gradient_is_no_direction():
-  flat, outputs, fisher, _, _ = equation(0.01)
-  found = natural_direction(outputs, flat, jnp.zeros_like(flat), fisher, jax.random.key(3), jnp.asarray(0.01), 10, 8)
+  flat, outputs, fisher, _, _ = equation()
+  found = in_training(outputs, flat, np.zeros_like(flat), fisher)
   assert np.all(np.asarray(found.direction) == 0.0)
   assert found.curvature == found.residual == 0.0
 

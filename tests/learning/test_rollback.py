@@ -11,6 +11,7 @@ from gippo_jax.learning.rollback import Snapshot, has_collapsed, init_snapshot, 
 from gippo_jax.learning.state import init_return_tracker
 from gippo_jax.programs.epochs import make_epochs
 
+collapsed, jitted_roll_back = jax.jit(has_collapsed), jax.jit(roll_back)
 NUM_ENVS = 4
 SMALL = {"num_envs": NUM_ENVS, "horizon": 4, "actor": {"units": (4,)}, "critic": {"units": (4,)}}
 
@@ -18,7 +19,7 @@ SMALL = {"num_envs": NUM_ENVS, "horizon": 4, "actor": {"units": (4,)}, "critic":
 @pytest.fixture(scope="module")
 def start():
   config = traced(Config(algorithm="ppo", ppo={"minibatch_size": 16}, **SMALL))
-  return make_epochs(envs.make("point_mass"), config).init(jax.random.key(0), config)
+  return jax.jit(make_epochs(envs.make("point_mass"), config).init)(jax.random.key(0), config)
 
 
 def tracker(mean, deviation=1.0, best=100.0, finished=500):
@@ -46,13 +47,13 @@ def snapshot_of(start, first=0.0, patience=0):
   ],
 )
 def test_what_is_a_loss(start, returns, first, patience, expected):
-  assert bool(has_collapsed(returns, snapshot_of(start, first, patience), jnp.asarray(0.0))) == expected
+  assert bool(collapsed(returns, snapshot_of(start, first, patience), jnp.asarray(0.0))) == expected
 
 
 def test_at_the_end_little_may_be_lost(start):
   """Broken by the same share throughout: a training that ends with 90 after 100."""
   lost = [
-    [bool(has_collapsed(tracker(mean), snapshot_of(start), jnp.asarray(done))) for mean in (-5.0, 20.0, 90.0, 96.0)]
+    [bool(collapsed(tracker(mean), snapshot_of(start), jnp.asarray(done))) for mean in (-5.0, 20.0, 90.0, 96.0)]
     for done in (0.0, 0.5, 1.0)
   ]
   assert lost == [[True, False, False, False], [True, True, False, False], [True, True, True, False]]
@@ -72,7 +73,7 @@ def test_what_was_learnt_is_taken_back_and_nothing_else(start):
 
   def epoch(state, snapshot, value, mean, best, finished):
     after = changed(state, value).replace(returns=tracker(mean, best=best, finished=finished), epoch=state.epoch + 1)
-    return roll_back(state, after, snapshot, jnp.asarray(0.1))
+    return jitted_roll_back(state, after, snapshot, jnp.asarray(0.1))
 
   state, snapshot = epoch(state, snapshot, 1.0, 0.0, 0.0, 100)
   assert snapshot.first == 0.0
@@ -99,8 +100,7 @@ def test_a_spoiled_policy_is_replaced_in_training():
     )
   )
   epochs = make_epochs(envs.make("dejong", dimension=2), config)
-  update = jax.jit(epochs.update)
-  state = epochs.init(jax.random.key(0), config)
+  update, state = jax.jit(epochs.update), jax.jit(epochs.init)(jax.random.key(0), config)
   for number in range(120):
     state, metrics = update(state, config)
     if number == 60:
