@@ -1,11 +1,20 @@
 """The table and figure commands end to end, on a small budget."""
 
 import json
+import os
 import subprocess
 
 import pytest
 
-from tests.commands import call, check_error
+from tests.commands import call, check_error, command, environment_of, execute
+
+
+@pytest.fixture(scope="module")
+def run():
+  """Runs a module as a command; a table trains longer than it compiles, and is optimised."""
+  flags = [flag for flag in os.environ.get("XLA_FLAGS", "").split() if "optimization_level" not in flag]
+  environment = environment_of(XLA_FLAGS=" ".join(flags))
+  return lambda module, *arguments: execute(environment, *command(module, *arguments))
 
 
 @pytest.fixture(scope="module")
