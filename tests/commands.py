@@ -10,13 +10,12 @@ import sys
 from unittest import mock
 
 import jax
+import jaxlib
 from absl.flags import FLAGS
 
 from gippo_jax.cli.commands import COMMANDS, module_of
 from gippo_jax.programs import devices
 from gippo_jax.runs import interrupt
-
-import jaxlib
 
 ROOT = pathlib.Path(__file__).parents[1]
 CONFIG = ROOT / "experiments" / "configs" / "functions.py"
