@@ -120,7 +120,7 @@ site: $(INSTALLED)
 	rm -rf docs/generated
 	$(VENV)/bin/sphinx-build --quiet --fail-on-warning docs build/site
 
-# Links, pictures, files and commands of the documentation; the commands marked to run are run, in some minutes.
+# Links, pictures, files and commands of the documentation; the commands marked to run are run, in about half an hour on one core.
 docs-check: $(INSTALLED)
 	$(RUN) -m tests.documents --run
 
