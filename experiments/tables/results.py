@@ -70,8 +70,8 @@ def is_cell(value: object) -> bool:
 
 
 def scores_of(cell: Cell, score: str = "best_returns") -> np.ndarray:
-  """Best returns, or another score, of the seeds that count."""
-  return np.asarray([each for each in cell[score] if each is not None and np.isfinite(each)], float)
+  """Best returns, or another score, of the seeds that count; none where an earlier table did not keep it."""
+  return np.asarray([each for each in cell.get(score, ()) if each is not None and np.isfinite(each)], float)
 
 
 def winner_of(cells: dict[str, Cell], field: str = "mean") -> str | None:

@@ -91,15 +91,15 @@ def test_a_profile_has_no_unit_and_ends_at_the_lost_runs():
 def test_other_families_tables_lend_cells_of_the_same_problem_and_budget(tmp_path):
   """The benchmarks call the quadrotor's hover otherwise; the first table that has a cell counts."""
   lent = {name: cell(*range(5), epochs=489) for name in ("shac", "ppo")} | {"rpo": cell(*range(5), epochs=7)}
-  undated = {
+  earlier = {
     name: {**each, "best_returns": [0.0] * 5, "mean": 0.0, "iqm": 0.0, "interval": None, "paper": None}
     | {"status": "finished", "made": "2026-01-31"}
     for name, each in lent.items()
   }
-  for each in undated.values():
-    each.pop("steps")
+  for each in earlier.values():
+    del each["steps"], each["best_evaluation_returns"]
   table = tmp_path / "table.json"
-  table.write_text(json.dumps({"family": "benchmarks", "results": {"quadrotor_hover": undated, "pendulum": undated}}))
+  table.write_text(json.dumps({"family": "benchmarks", "results": {"quadrotor_hover": earlier, "pendulum": earlier}}))
   kept = kept_results(rivals.FAMILY, [table])
   assert list(kept) == ["quadrotor"]
   budget = rivals.FAMILY.presets["cpu"]["quadrotor"]
@@ -113,6 +113,9 @@ def test_other_families_tables_lend_cells_of_the_same_problem_and_budget(tmp_pat
   assert list(added) == ["shac", "ppo"]
   assert added["ppo"] is own
   assert added["shac"]["steps"] == 489 * 64 * 32
+  assert "| SHAC | **2** (0.8 to 3.2) |\n" in comparison_text.markdown(
+    rivals.FAMILY, {"quadrotor": added | {"ppo": cell(*range(5))}}
+  )
 
 
 def test_the_text_has_returns_costs_pairs_and_profiles():
