@@ -95,8 +95,10 @@ methods: $(INSTALLED)
 	$(RUN) -m experiments.pipps --docs=docs
 	$(RUN) -m experiments.variance --docs=docs
 	$(RUN) -m experiments.optimism --docs=docs
+	$(RUN) -m experiments.table optimism --preset=paper --out=runs/table_optimism --keep=docs/table_traffic.json --docs=docs
 	$(RUN) -m experiments.spectral --docs=docs
 	$(RUN) -m experiments.spectral --learning --docs=docs
+	$(RUN) -m experiments.table learned_models --preset=cpu --out=runs/table_learned_models --docs=docs
 
 # Gradients at jumps (docs/discontinuities.md); GI-PPO's relatives on the cart-pole, two seeds each, then all of them on
 # the closed-form problems (docs/rivals.md).
