@@ -98,7 +98,7 @@ class TrainingState(struct.PyTreeNode):
     environment: the batch of environments, `envs.wrappers.EpisodeState` with leading axis `[N]`.
     episode_start: 1 where the next step begins an episode, `[N]`.
     observation_statistics: running statistics of raw observations, `[O]`.
-    value_statistics: running statistics of value targets, scalar.
+    value_statistics: running statistics of value targets, of rewards where critics value actions; scalar.
     returns: tracker of finished episodes.
     best_policy: the policy of the epoch whose mean return is `returns.best`; the first one before any episode ends.
     model: of the environment, where the algorithm learns one; else nothing.
