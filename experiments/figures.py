@@ -1,5 +1,4 @@
-"""The paper's figures again: `python -m experiments.figures functions --out=DIR`, as PNG and SVG,
-and their numbers as CSV.
+"""The paper's figures again: `python -m experiments.figures functions --out=DIR`, as PNG, SVG and, in numbers, CSV.
 
 `alpha_policies` needs no training; `learning_curves` and `alpha` are drawn from the runs of a table
 (`python -m experiments.table functions`), which are looked for in `--runs`.
