@@ -96,9 +96,11 @@ methods: $(INSTALLED)
 	$(RUN) -m experiments.variance --docs=docs
 	$(RUN) -m experiments.optimism --docs=docs
 	$(RUN) -m experiments.table optimism --preset=paper --out=runs/table_optimism --keep=docs/table_traffic.json --docs=docs
+	$(RUN) -m experiments.figures optimism --runs=runs/table_optimism --out=docs/images
 	$(RUN) -m experiments.spectral --docs=docs
 	$(RUN) -m experiments.spectral --learning --docs=docs
 	$(RUN) -m experiments.table learned_models --preset=cpu --out=runs/table_learned_models --docs=docs
+	$(RUN) -m experiments.figures learned_models --runs=runs/table_learned_models --out=docs/images
 
 # Gradients at jumps (docs/discontinuities.md); GI-PPO's relatives on the cart-pole, two seeds each, then all of them on
 # the closed-form problems (docs/rivals.md).

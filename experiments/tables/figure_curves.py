@@ -1,6 +1,7 @@
 """Learning curves of all algorithms, and alpha over training (the paper's Figures 2 and 3)."""
 
 import json
+import math
 import pathlib
 from collections.abc import Sequence
 
@@ -37,6 +38,9 @@ _FURTHER = (
   {"color": "#5E4FA2", "linestyle": (0, (7, 1))},
   {"color": "#C51B7D", "linestyle": (0, (3, 1, 1, 1, 1, 1, 1, 1))},
 )
+
+# Of a legend's small letters.
+_LETTERS_PER_INCH, _LETTERS_OF_A_HANDLE = 11.0, 8
 
 
 def style_of(algorithm: str, others: Sequence[str] = ()) -> Plain:
@@ -127,11 +131,11 @@ def draw_learning_curves(family: Family, runs: Runs, by_time: bool = False) -> F
     axis.set_xlabel("seconds of training all seeds" if by_time else "thousand environment steps")
   label = "distance to the optimum (-return), lower is better" if family.minimises else "return"
   figure.supylabel(f"{label}\n(mean of the last 100 episodes)", fontsize="small")
-  _legend(
+  add_legend(
     figure,
     panels,
     "line: mean over the seeds; band: 95 % bootstrap interval of the mean; mark at the end: mean of every seed's best "
-    "epoch, the number of the table",
+    f"epoch{'' if family.compares else ', the number of the table'}",  # a table of rivals has the last policies'
   )
   return figure
 
@@ -154,7 +158,7 @@ def draw_alpha(family: Family, runs: Runs) -> Figure:
     axis.set_yscale("log")
     axis.set_xlabel("epoch")
   figure.supylabel("alpha (step of the actions per unit of advantage gradient)", fontsize="small")
-  _legend(figure, panels, "GI-PPO")
+  add_legend(figure, panels, "GI-PPO")
   return figure
 
 
@@ -192,17 +196,20 @@ def _panels(family: Family, runs: Runs) -> tuple[Figure, dict[str, Axes]]:
   return figure, panels
 
 
-def _legend(figure: Figure, panels: dict[str, Axes], title: str) -> None:
+def add_legend(figure: Figure, panels: dict[str, Axes], title: str) -> None:
+  """A legend of all panels' lines below the figure, in as many rows as its width asks for."""
   entries = {}
   for axis in panels.values():
     handles, labels = axis.get_legend_handles_labels()
     entries |= dict(zip(labels, handles, strict=True))
+  letters = sum(len(label) + _LETTERS_OF_A_HANDLE for label in entries)
+  rows = math.ceil(letters / (_LETTERS_PER_INCH * figure.get_figwidth()))
   figure.legend(
     entries.values(),
     entries.keys(),
     title=title,
     loc="outside lower center",
-    ncols=len(entries),
+    ncols=math.ceil(len(entries) / rows),
     frameon=False,
     fontsize="small",
     title_fontsize="small",

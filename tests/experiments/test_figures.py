@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from gippo_jax.experiments.tables.documents import save_figure
 from gippo_jax.experiments.tables.figure_alpha_policies import alpha_policy
+from gippo_jax.experiments.tables.figure_curves import add_legend
 
 
 def test_the_alpha_policy_of_a_quadratic_is_a_gaussian():
@@ -65,3 +66,15 @@ def test_a_pictures_numbers_lie_beside_it(tmp_path):
   assert read("panel 3", "", "x", "y", "value") == [
     *((-0.5, -0.5, 1.0), (0.5, -0.5, 2.0), (-0.5, 0.5, 3.0), (0.5, 0.5, 4.0))
   ]
+
+
+def test_a_legend_of_many_long_names_fits_the_figure():
+  """Broken by one row of all of them: names are cut off at both sides."""
+  figure = Figure(figsize=(11.0, 8.0), layout="constrained")
+  axis = figure.subplots()
+  for index in range(11):
+    axis.plot([0.0, 1.0], [0.0, 1.0], label=f"Algorithm {index}, normalised")
+  add_legend(figure, {"one": axis}, "title")
+  figure.draw_without_rendering()
+  (legend,) = figure.legends
+  assert legend.get_window_extent().width <= figure.bbox.width
