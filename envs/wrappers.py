@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 from gippo_jax.envs.base import Environment, State
@@ -91,6 +92,11 @@ class EpisodeState(struct.PyTreeNode):
     """1 where the last step ended its episode."""
     return jnp.maximum(self.current.terminated, self.current.truncated)
 
+  @property
+  def steps(self) -> jax.Array:
+    """Steps of the episode so far, as the time limit counts them."""
+    return self.current.physics.steps
+
 
 @dataclasses.dataclass(frozen=True)
 class AutoReset:
@@ -136,10 +142,19 @@ def go_on(reached: EpisodeState, start: State) -> EpisodeState:
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
-  """`size` independent copies of an environment; every array gains a leading axis."""
+  """`size` independent copies of an environment; every array gains a leading axis.
+
+  Attributes:
+    env: the environment.
+    size: number of copies.
+    staggered: the time limit of copy `i` starts at `i / size` of an episode, that of all later episodes at 0. Copies
+      that start together reach the time limit together, in every episode: a window then holds one phase of it, and
+      ends of episodes come all at once. What else knows the time, such as a clock in the observation, starts at 0.
+  """
 
   env: AutoReset
   size: int
+  staggered: bool = False
 
   @property
   def base(self) -> Environment:
@@ -147,7 +162,12 @@ class Batch:
     return self.env.env.env
 
   def reset(self, key: jax.Array) -> EpisodeState:
-    return jax.vmap(self.env.reset)(jax.random.split(key, self.size))
+    state = jax.vmap(self.env.reset)(jax.random.split(key, self.size))
+    if not self.staggered:
+      return state
+    steps = np.arange(self.size, dtype=np.int64) * self.base.episode_length // self.size
+    physics = state.current.physics.replace(steps=jnp.asarray(steps, jnp.int32))
+    return state.replace(current=state.current.replace(physics=physics))
 
   def step(self, state: EpisodeState, action: jax.Array) -> EpisodeState:
     reached, start_keys = jax.vmap(self.env.advance)(state, action)
@@ -160,11 +180,16 @@ class Batch:
     return jax.vmap(go_on)(reached, starts)
 
 
-def vectorize(env: Environment, size: int) -> Batch:
+def vectorize(env: Environment, size: int, staggered: bool = False) -> Batch:
   """Returns `size` copies of `env` with time limit and automatic reset.
+
+  Args:
+    env: the environment.
+    size: number of copies.
+    staggered: as in `Batch`.
 
   Raises:
     ValueError: when `env` does not keep its contract (`border.check`).
   """
   check(env)
-  return Batch(AutoReset(TimeLimit(env)), size)
+  return Batch(AutoReset(TimeLimit(env)), size, staggered)

@@ -18,6 +18,8 @@ from gippo_jax.experiments.tables.figure_curves import draw_alpha, draw_learning
 from gippo_jax.experiments.tables.figure_profiles import draw_profiles
 from gippo_jax.experiments.tables.problems import FAMILIES
 from gippo_jax.experiments.tables.results import Results
+from gippo_jax.runs.metrics_version import require_one_version
+from gippo_jax.runs.workdir import Workdir
 
 _OUT = flags.DEFINE_string("out", "runs/figures", "Folder for the pictures.")
 _RUNS = flags.DEFINE_string(
@@ -47,6 +49,8 @@ def main(arguments: Sequence[str]) -> int:
       f"--runs: {runs} holds no runs of {family_name}; allowed: the folder of a table, made by "
       f"python -m experiments.table {family_name} --out={runs}"
     )
+  folders = [folder for of_problem in curves.values() for folder in of_problem.values()]
+  require_one_version({folder.name: Workdir(folder).metrics_version() for folder in folders}, "--runs")
   save_figure(draw_learning_curves(family, curves), out, f"{prefix}learning_curves")
   drawn.append("learning_curves")
   if family_name == "benchmarks":

@@ -91,6 +91,9 @@ class Config:
   algorithm: str = text("gippo", "training algorithm; `python -m gippo_jax list` shows all")
   num_envs: int = integer(64, "environments stepped side by side")
   horizon: int = integer(1, "steps per environment and epoch; also the length of backpropagation through time")
+  staggered_starts: bool = switch(
+    False, "the first episodes begin at times spread over an episode's length, so that not all environments end at once"
+  )
   num_epochs: int = traced_integer(2000, "epochs of training; the end of linear schedules")
   discount: Real = real(0.99, "discount per step", above=0, maximum=1)
   gae_lambda: Real = real(0.95, "lambda of the advantages and of the critic's targets", minimum=0, maximum=1)

@@ -13,7 +13,7 @@ from gippo_jax.fields import Allowed, allowed_of, build, fields_of, plain, unkno
 from gippo_jax.plain import Plain, PlainMapping
 
 # What a run's `config.json` holds besides the experiment; see `runs.workdir`.
-HISTORY = "continued_from"
+HISTORY, METRICS_VERSION = "continued_from", "metrics_version"
 
 
 class Experiment(NamedTuple):
@@ -77,7 +77,8 @@ def parse(values: ConfigDict | PlainMapping) -> Experiment:
     UserError: naming the field, its value and what is allowed.
   """
   rest = dict(values.to_dict() if isinstance(values, ConfigDict) else values)
-  rest.pop(HISTORY, None)
+  for name in (HISTORY, METRICS_VERSION):
+    rest.pop(name, None)
   env = rest.pop("env", None)
   run_fields, common = fields_of(RunConfig), common_fields()
   run = build(RunConfig, {name: rest.pop(name) for name in run_fields if name in rest}, "config")

@@ -4,6 +4,7 @@ import numpy as np
 
 from gippo_jax.experiments.tables.family import Family
 from gippo_jax.plain import Plain
+from gippo_jax.runs.metrics_version import CURRENT
 from gippo_jax.runs.statistics import (
   Interval,
   bootstrap_interval,
@@ -35,7 +36,8 @@ def cell_of(summary: Summary, paper: float | None, made: str = "") -> Cell:
 
   Returns:
     Per-seed best and final returns, evaluations of the last and the best policy; mean, inter-quartile mean and 95 %
-    bootstrap interval of the mean of the best returns; the paper's number, seconds, status, seeds that diverged.
+    bootstrap interval of the mean of the best returns; the paper's number, seconds, status, seeds that diverged; what
+    the returns mean (a folder whose metrics are of another version is refused before: `Workdir.check`).
   """
   lost = [
     diverged or best is None or not np.isfinite(best)
@@ -60,6 +62,7 @@ def cell_of(summary: Summary, paper: float | None, made: str = "") -> Cell:
     "status": summary["status"],
     "diverged": [seed for seed, is_lost in zip(summary["seeds"], lost, strict=True) if is_lost],
     "made": made,
+    "metrics_version": CURRENT,
   }
 
 

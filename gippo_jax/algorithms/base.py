@@ -1,5 +1,6 @@
 """What an algorithm is, and the parts of an epoch that all algorithms share."""
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
@@ -22,6 +23,8 @@ from gippo_jax.learning.setup import Setup
 from gippo_jax.learning.state import PolicyState, TrainingState, init_return_tracker
 
 Metrics = dict[str, jax.Array]
+
+_NEAR_LIMIT = math.atanh(0.99)
 
 
 class Draws(NamedTuple):
@@ -101,7 +104,7 @@ def init_state(setup: Setup, key: jax.Array, init_algorithm: Callable[[PyTree], 
     episode_start=jnp.ones_like(environment.current.reward),
     observation_statistics=observation_statistics,
     value_statistics=init_statistics(prior=config.statistics_prior),
-    returns=init_return_tracker(config.num_envs),
+    returns=init_return_tracker(config.num_envs).without(environment.steps > 0),
     best_policy=jax.tree.map(jnp.copy, PolicyState(actor, observation_statistics)),
   )
 
@@ -214,6 +217,7 @@ def gather_epoch(
     "episodes_nonfinite": returns.rejected - state.returns.rejected,
   }
   metrics |= _fault_metrics(window)
+  metrics["action_limit_share"] = _limit_share(window.action)
   return next_state, metrics
 
 
@@ -222,6 +226,11 @@ def _fault_metrics(window: Window) -> Metrics:
   first = jnp.argmax(window.fault.ravel() > 0).astype(jnp.int32)
   step, environment = jnp.divmod(first, window.fault.shape[1])
   return {"fault_share": jnp.mean(window.fault), "fault_step": step, "fault_environment": environment}
+
+
+def _limit_share(action: jax.Array) -> jax.Array:
+  """Share of the entries of unsquashed actions, `[T, N, A]`, that the environment gets within 1 % of their bound."""
+  return jnp.mean((jnp.abs(action) > _NEAR_LIMIT).astype(action.dtype))
 
 
 def collect(setup: Setup, state: TrainingState, noise: jax.Array) -> tuple[EpisodeState, Window]:

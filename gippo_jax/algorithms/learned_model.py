@@ -5,6 +5,8 @@ et al., CoRL 2025; RP-DR of Zhang, Liu, Wang, Zhao, NeurIPS 2023, for a window w
 needs no derivative. Any algorithm here can be given such a model: `through_model`.
 """
 
+import dataclasses
+
 import jax
 
 from gippo_jax.algorithms import gippo, shac
@@ -25,7 +27,7 @@ def decoupled(batch: Batch, model: ModelState, config: ModelConfig) -> Batch:
   def predict(obs: jax.Array, action: jax.Array) -> tuple[jax.Array, jax.Array]:
     return world_model.predict(model, config, obs, action)
 
-  return Batch(AutoReset(TimeLimit(Decoupled(batch.base, predict))), batch.size)
+  return dataclasses.replace(batch, env=AutoReset(TimeLimit(Decoupled(batch.base, predict))))
 
 
 def check_capacity(config: Config) -> None:

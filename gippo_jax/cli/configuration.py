@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from gippo_jax import registry
 from gippo_jax.cli.flags import ConfigFlags
 from gippo_jax.errors import UserCodeError, UserError
-from gippo_jax.parsing import HISTORY, Experiment, allowed_of_name, parse, set_field
+from gippo_jax.parsing import HISTORY, METRICS_VERSION, Experiment, allowed_of_name, parse, set_field
 from gippo_jax.plain import Plain
 
 _PRESETS = "gippo_jax.experiments.configs"
@@ -34,7 +34,7 @@ def experiment_of(given: ConfigFlags, stored: Mapping[str, object] | None = None
   """
   registry.load(given.plugins)
   if given.source is None and stored is not None:
-    values = {name: value for name, value in stored.items() if name != HISTORY}
+    values = {name: value for name, value in stored.items() if name not in (HISTORY, METRICS_VERSION)}
   else:
     values = load_config(given.source or "any")
   registry.load(_texts(values.get("plugins")))

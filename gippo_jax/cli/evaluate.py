@@ -12,7 +12,8 @@ FLAGS = Flags(
 Returns of a run's policies on fresh episodes: python -m gippo_jax evaluate --workdir=DIR [--episodes=N] [--out=FILE]
 
 For each seed the mean over its episodes, the share of episodes in which a step failed, and over all seeds the mean of
-these means with its 95 % bootstrap interval. The same numbers go into a JSON file.""",
+these means with its 95 % bootstrap interval. The same numbers go into a JSON file. A last policy (--policy=final) that
+does worse by its mean action than it did with its noise in training is told of.""",
 )
 _WORKDIR = FLAGS.text("workdir", None, "Folder of the run.")
 _EPISODES = FLAGS.integer("episodes", 128, "Fresh episodes for each seed.", minimum=1)
@@ -37,6 +38,7 @@ def main(words: Sequence[str]) -> int:
   from gippo_jax.programs.evaluation import SLICE, begin_episodes, continue_episodes, run_to_end
   from gippo_jax.runs.environments import make_environment
   from gippo_jax.runs.files import write_json
+  from gippo_jax.runs.noise_free import describe, mean_action_is_worse
   from gippo_jax.runs.policy_files import stored_seeds
   from gippo_jax.runs.statistics import bootstrap_interval
   from gippo_jax.runs.stored import choose_seed, load_policy, open_run
@@ -89,6 +91,14 @@ def main(words: Sequence[str]) -> int:
     f"{_POLICY.value} policy: mean {mean}{between} over {len(seeds)} seed{'s' if len(seeds) > 1 else ''} with "
     f"{_EPISODES.value} episodes each, {100 * results['failed_share']:.3g} % of the episodes failed; {out}"
   )
+  summary = run.workdir.read_summary()
+  # Of the best policy's training return it is known only that it was the largest of many.
+  if _POLICY.value == "final" and summary is not None and "final_return_error" in summary:
+    places = [summary["seeds"].index(seed) for seed in seeds]
+    noisy, errors = ([summary[name][place] for place in places] for name in ("final_return", "final_return_error"))
+    inversion = describe(seeds, mean_action_is_worse(returns, noisy, errors), [row["mean"] for row in rows], noisy)
+    if inversion:
+      print(inversion)
   return 0
 
 

@@ -71,6 +71,7 @@ def main(words: Sequence[str]) -> int:
   from gippo_jax.programs import hosts
   from gippo_jax.programs.devices import configure_jax, make_deterministic
   from gippo_jax.runs.environments import make_environment
+  from gippo_jax.runs.noise_free import describe
   from gippo_jax.runs.workdir import Workdir
 
   stored = None if _WORKDIR.value is None else Workdir(_WORKDIR.value).stored()
@@ -92,6 +93,11 @@ def main(words: Sequence[str]) -> int:
   summary = train(experiment, env, workdir, by_environment, loggers)
   if hosts.is_first():
     print(_result_line(summary, workdir))
+    if "mean_action_worse" in summary:
+      scores = summary["evaluation_return"], summary["final_return"]
+      inversion = describe(summary["seeds"], summary["mean_action_worse"], *scores)
+      if inversion:
+        print(inversion)
     for seed, reason in zip(summary["seeds"], summary["reasons"], strict=True):
       if reason:
         print(f"seed {seed} was given up: {reason}", file=sys.stderr)

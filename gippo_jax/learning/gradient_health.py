@@ -19,8 +19,9 @@ def drop_nonfinite(gradient: Float[Array, "T N A"]) -> tuple[Float[Array, "T N A
 
   Returns:
     The derivatives, 0 where any entry was not finite; and the metrics `sample_gradient_dropped` (share of samples
-    lost), `sample_gradient_norm` (mean over the samples kept) and `sample_gradient_norm_by_age` (the same for up to 8
-    equal parts of the window, its first steps first).
+    lost), `sample_gradient_zero` (share of samples whose derivatives were all exactly 0, as where a simulator clips its
+    actions), `sample_gradient_norm` (mean over the samples kept) and `sample_gradient_norm_by_age` (the same for up to
+    8 equal parts of the window, its first steps first).
   """
   usable = jnp.all(jnp.isfinite(gradient), axis=-1)
   gradient = jnp.where(usable[..., None], gradient, 0.0)
@@ -29,6 +30,7 @@ def drop_nonfinite(gradient: Float[Array, "T N A"]) -> tuple[Float[Array, "T N A
   parts = parts_of(gradient.shape[0])
   return gradient, {
     "sample_gradient_dropped": jnp.mean(1.0 - kept),
+    "sample_gradient_zero": jnp.mean(jnp.where(jnp.all(gradient == 0.0, axis=-1), kept, 0.0)),
     "sample_gradient_norm": _mean(norms, kept),
     "sample_gradient_norm_by_age": jnp.stack([_mean(norms[part], kept[part]) for part in parts]),
   }

@@ -49,4 +49,4 @@ def make_setup(env: Environment, config: Config) -> Setup:
     ValueError: when the environment does not keep its contract.
   """
   networks = make_networks(env.observation_size, env.action_size, config.actor, config.critic)
-  return Setup(vectorize(env, config.num_envs), networks, config)
+  return Setup(vectorize(env, config.num_envs, config.staggered_starts), networks, config)

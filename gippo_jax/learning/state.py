@@ -19,7 +19,8 @@ class ReturnTracker(struct.PyTreeNode):
     rejected: number of episodes whose return was no finite number; they are in no mean.
     mean: of the last 100 finished episodes (of all when fewer) at the end of an epoch; 0 before the first ends.
     best: largest mean of the buffer at the end of an epoch; -inf before the first episode ends.
-    running: return so far of each unfinished episode, `[N]`.
+    running: return so far of each unfinished episode, `[N]`; infinite where its first steps are not known, as of the
+      shortened episodes that staggered environments begin with, which are in no mean.
   """
 
   recent: jax.Array
@@ -46,7 +47,7 @@ class ReturnTracker(struct.PyTreeNode):
     capacity = self.recent.shape[0]
     finite = jnp.isfinite(jnp.ravel(totals))
     ended = (jnp.ravel(done) > 0) & finite
-    rejected = jnp.sum((jnp.ravel(done) > 0) & ~finite, dtype=jnp.int32)
+    rejected = jnp.sum((jnp.ravel(done) > 0) & ~finite & ~jnp.isposinf(jnp.ravel(totals)), dtype=jnp.int32)
     order = jnp.cumsum(ended.astype(jnp.int32))  # 1, 2, ... for the episodes in the order they ended
     # Only the last `capacity` episodes are written: two writes to one slot would race.
     written = ended & (order > order[-1] - capacity)
@@ -58,6 +59,10 @@ class ReturnTracker(struct.PyTreeNode):
     return ReturnTracker(
       recent=recent, finished=finished, rejected=self.rejected + rejected, mean=mean, best=best, running=running
     )
+
+  def without(self, shortened: jax.Array) -> "ReturnTracker":
+    """Leaves the unfinished episodes out that are `shortened`, `[N]`."""
+    return self.replace(running=jnp.where(shortened, jnp.inf, self.running))
 
 
 def init_return_tracker(num_envs: int, capacity: int = 100) -> ReturnTracker:

@@ -9,6 +9,7 @@ import numpy as np
 from gippo_jax.errors import UserError
 from gippo_jax.plain import Plain
 from gippo_jax.runs.files import write_csv
+from gippo_jax.runs.metrics_version import require_one_version
 from gippo_jax.runs.plotting import curve_rows
 from gippo_jax.runs.rows import read_rows
 from gippo_jax.runs.statistics import bootstrap_interval, interquartile_mean, probability_of_improvement
@@ -26,6 +27,7 @@ class Contender(NamedTuple):
     scores: of the seeds that have one, `[seeds]`.
     lost: seeds that have none, or diverged.
     curve: environment steps `[L]` and returns `[seeds, L]`; `None` for a table's cell.
+    metrics_version: what the scores mean.
   """
 
   label: str
@@ -33,6 +35,7 @@ class Contender(NamedTuple):
   scores: np.ndarray
   lost: int
   curve: tuple[np.ndarray, np.ndarray] | None
+  metrics_version: int
 
 
 def read_contenders(paths: list[str], score: str) -> list[Contender]:
@@ -43,7 +46,7 @@ def read_contenders(paths: list[str], score: str) -> list[Contender]:
     score: one of `SCORES`.
 
   Raises:
-    UserError: for a path that holds neither.
+    UserError: for a path that holds neither, and for scores that do not mean the same.
   """
   contenders: list[Contender] = []
   for text in paths:
@@ -51,10 +54,12 @@ def read_contenders(paths: list[str], score: str) -> list[Contender]:
     table = path if path.suffix == ".json" else path / "table.json"
     contenders += _of_table(table, score) if table.is_file() else [_of_run(path, score)]
   labels = [contender.label for contender in contenders]
-  return [
+  contenders = [
     each._replace(label=each.label if labels.count(each.label) == 1 else f"{each.label} ({index + 1})")
     for index, each in enumerate(contenders)
   ]
+  require_one_version({each.label: each.metrics_version for each in contenders}, "compare")
+  return contenders
 
 
 def compare(contenders: list[Contender]) -> list[Plain]:
@@ -163,7 +168,8 @@ def _of_run(path: pathlib.Path, score: str) -> Contender:
   ]
   task = " ".join(str(value) for value in summary["environment"].values())
   label = f"{path.resolve().name} ({summary['algorithm']})"
-  return Contender(label, task, np.asarray(scores, float), len(values) - len(scores), _curve(workdir))
+  scores, lost = np.asarray(scores, float), len(values) - len(scores)
+  return Contender(label, task, scores, lost, _curve(workdir), workdir.metrics_version())
 
 
 def _curve(workdir: Workdir) -> tuple[np.ndarray, np.ndarray] | None:
@@ -189,7 +195,8 @@ def _of_table(path: pathlib.Path, score: str) -> list[Contender]:
       values = cell[f"{score}s"]
       scores = [value for value in values if value is not None and np.isfinite(value)]
       label = f"{path.parent.name}: {problem} {name}"
-      contenders.append(Contender(label, problem, np.asarray(scores, float), len(values) - len(scores), None))
+      lost, version = len(values) - len(scores), cell.get("metrics_version", 1)
+      contenders.append(Contender(label, problem, np.asarray(scores, float), lost, None, version))
   except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
     raise UserError(f"compare: {path} is not a table with {score}: {error}; allowed: table.json of a table") from None
   return contenders

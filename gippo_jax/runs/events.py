@@ -21,6 +21,7 @@ _GROUPS = (
   ("alpha_", "alpha"),
   ("critic_", "critic"),
   ("actor_", "actor"),
+  ("action_", "actor"),
   ("ppo_", "ppo"),
   ("fault_", "faults"),
 )

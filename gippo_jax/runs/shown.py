@@ -4,7 +4,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-_WHEN_POSITIVE = {"sample_gradient_dropped": "dropped", "fault_share": "failed steps"}
+_WHEN_POSITIVE = {
+  "sample_gradient_dropped": "dropped",
+  "sample_gradient_zero": "zero gradients",
+  "fault_share": "failed steps",
+}
 
 
 def shown_numbers(

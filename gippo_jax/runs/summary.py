@@ -18,6 +18,7 @@ from gippo_jax.programs.members import Runs
 from gippo_jax.runs.divergence import DivergenceWatch
 from gippo_jax.runs.files import finite_or_none, write_json
 from gippo_jax.runs.history import HASH_EPOCH, History
+from gippo_jax.runs.noise_free import mean_action_is_worse, standard_errors
 from gippo_jax.runs.provenance import describe_device, versions
 
 
@@ -31,6 +32,8 @@ class Summary(TypedDict):
   `processor_seconds` are what the process's cores worked in `run_seconds`, which others' work lengthens.
   `goodput` is the share of `wall_seconds`, over all starts, in which epochs were trained that count.
   `failed_writes` counts writings of this start that failed, most of which were made good later.
+  `final_return_error` is the standard error of `final_return`, and `mean_action_worse` says whether `evaluation_return`
+  is below that by more than three standard errors (`runs.noise_free`).
   """
 
   status: str
@@ -46,6 +49,8 @@ class Summary(TypedDict):
   evaluation_failed: list[int]
   best_evaluation_return: Sequence[float | None]
   best_evaluation_failed: list[int]
+  final_return_error: NotRequired[Sequence[float | None]]
+  mean_action_worse: NotRequired[list[bool | None]]
   state_hashes: NotRequired[list[str]]
   state_hash_epoch: NotRequired[int]
   epochs: int
@@ -74,7 +79,7 @@ _CHECKSUM = "checksum"
 BY_MEMBER = (
   *("seeds", "diverged", "reasons", "episodes", "best_return", "final_return"),
   *("evaluation_return", "evaluation_failed", "best_evaluation_return", "best_evaluation_failed"),
-  "state_hashes",
+  *("final_return_error", "mean_action_worse", "state_hashes"),
 )
 
 
@@ -172,6 +177,7 @@ def summarize(
   returns = jax.device_get(states.returns)
   some = np.asarray(returns.finished) > 0
   last, best = evaluations
+  final_return, error = np.where(some, returns.mean, np.nan).tolist(), standard_errors(returns)
   summary: Summary = {
     "status": ended.status,
     "algorithm": config.algorithm,
@@ -181,7 +187,9 @@ def summarize(
     "reasons": watch.reasons,
     "episodes": np.asarray(returns.finished).tolist(),
     "best_return": np.where(some, returns.best, np.nan).tolist(),
-    "final_return": np.where(some, returns.mean, np.nan).tolist(),
+    "final_return": final_return,
+    "final_return_error": error,
+    "mean_action_worse": mean_action_is_worse(last, final_return, error),
     "evaluation_return": _mean_of_finite(last),
     "evaluation_failed": np.isnan(last).sum(axis=1).tolist(),
     "best_evaluation_return": _mean_of_finite(best),

@@ -8,10 +8,11 @@ import re
 from collections.abc import Iterator
 
 from gippo_jax.errors import UserError
-from gippo_jax.parsing import HISTORY, Experiment, parse
+from gippo_jax.parsing import HISTORY, METRICS_VERSION, Experiment, parse
 from gippo_jax.plain import Plain, PlainMapping
 from gippo_jax.runs.files import remove_leftovers, unwritable, write_json
 from gippo_jax.runs.lock import locked
+from gippo_jax.runs.metrics_version import CURRENT
 from gippo_jax.runs.summary import Summary, read_summary
 
 # What a run leaves; a folder with any of it belongs to some run.
@@ -51,13 +52,19 @@ class Workdir:
       may_go_on: a finished run may be continued, with a larger `num_epochs`.
 
     Raises:
-      UserError: when the folder holds a run with another configuration.
+      UserError: when the folder holds a run with another configuration, or with metrics of another meaning.
     """
     extra = extra or {}
     present = self.stored()
     if present is None:
       self._require_nobodys()
       return
+    version = present.get(METRICS_VERSION, 1)
+    if version != CURRENT:
+      raise UserError(
+        f"--workdir: {self.path} holds a run with metrics of version {version!r}, those of today are of "
+        f"version {CURRENT} and counted otherwise; allowed: another folder"
+      )
     mine = flatten(json.loads(json.dumps({**experiment.to_dict(), **extra})))
     theirs = flatten({**_as_parsed(present, extra), **{name: present.get(name) for name in extra}})
     if may_go_on and self._may_go_on(present, experiment):
@@ -103,7 +110,7 @@ class Workdir:
     history = list(present.get(HISTORY, []))
     if present and present.get("num_epochs") != experiment.config.num_epochs:
       history.append(present["num_epochs"])
-    values = {**experiment.to_dict(), **extra, **({HISTORY: history} if history else {})}
+    values = {**experiment.to_dict(), **extra, METRICS_VERSION: CURRENT, **({HISTORY: history} if history else {})}
     try:
       self.path.mkdir(parents=True, exist_ok=True)
       write_json(self.config, values, durable=True)
@@ -131,6 +138,14 @@ class Workdir:
     if not isinstance(values, dict):
       raise UserError(f"--workdir: {self.config} cannot be read as a run's configuration; allowed: a new folder")
     return values
+
+  def metrics_version(self) -> int:
+    """What the run's numbers mean (`runs.metrics_version`); 1 where nothing says it.
+
+    Raises:
+      UserError: as `stored`.
+    """
+    return (self.stored() or {}).get(METRICS_VERSION, 1)
 
   def finished_summary(self, num_epochs: int = 0) -> Summary | None:
     """The summary of a run that needs nothing more, or `None`.

@@ -8,10 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from gippo_jax.algorithms.base import Draws, collect
 from gippo_jax.config import traced
 from gippo_jax.envs import make
 from gippo_jax.experiments.tables.rivals import BACKWARD_PASSES
 from gippo_jax.learning import gaussian
+from gippo_jax.learning.setup import make_setup
 from gippo_jax.programs.epochs import make_epochs
 from tests.configs import config_of
 
@@ -83,6 +85,22 @@ def test_a_density_has_the_integral_one():
   np.testing.assert_allclose(jnp.trapezoid(density, grid[:, 0]), 1.0, rtol=1e-9)
   squashed = jnp.exp(gaussian.squashed_log_prob(jnp.full_like(grid, 0.3), jnp.full_like(grid, np.log(0.7)), grid))
   np.testing.assert_allclose(jnp.trapezoid(squashed, jnp.tanh(grid[:, 0])), 1.0, rtol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("algorithm", ["ppo", "gippo"])
+def test_ratios_are_one_before_the_first_step(algorithm):
+  """Then the surrogate is minus the mean advantage; GI-PPO's alpha-policy stays where it is. RPO's: `test_rpo.py`."""
+  still = {"alpha": {"learning_rate": 0.0}, "ppo": {"learning_rate": 0.0, "minibatch_size": 24, "num_passes": 1}}
+  config = traced(config_of(algorithm, **SIZES, **still, normalize_advantages=False))
+  env = make("point_mass", dimension=1)
+  epochs = make_epochs(env, config)
+  state = jax.jit(epochs.init)(jax.random.key(0), config)
+  draws = Draws(jax.random.normal(jax.random.key(1), (6, 4, 1)), jax.random.key(2))
+  _, metrics = jax.jit(lambda state: epochs.update(state, config, draws))(state)
+  _, window = jax.jit(lambda state: collect(make_setup(env, config), state, draws.noise))(state)
+  assert abs(jnp.mean(window.advantage)) > 0.01
+  np.testing.assert_allclose(metrics["ppo_first_loss"], -jnp.mean(window.advantage), rtol=1e-12)
 
 
 @pytest.mark.slow

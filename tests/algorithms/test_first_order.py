@@ -13,6 +13,7 @@ from gippo_jax.algorithms import Draws
 from gippo_jax.algorithms.pe import collect_with_action_values
 from gippo_jax.config import traced
 from gippo_jax.envs.linear_quadratic import LinearQuadratic
+from gippo_jax.envs.point_mass import PointMass
 from gippo_jax.learning.gradient_health import drop_nonfinite
 from gippo_jax.learning.setup import make_setup
 from gippo_jax.programs.epochs import make_epochs
@@ -131,5 +132,35 @@ def test_lost_samples_are_in_no_norm():
   assert metrics["sample_gradient_dropped"] == pytest.approx(2 / 32)
   np.testing.assert_allclose(metrics["sample_gradient_norm"], (15 * 6.0 + 15 * 2.0) / 30)
   np.testing.assert_allclose(metrics["sample_gradient_norm_by_age"], [6.0] * 4 + [2.0] * 4)
+  assert metrics["sample_gradient_zero"] == 0.0
   _, lost = drop_nonfinite(jnp.full((3, 1, 1), jnp.nan))
+  assert (lost["sample_gradient_dropped"], lost["sample_gradient_zero"]) == (1.0, 0.0)
   np.testing.assert_array_equal(lost["sample_gradient_norm_by_age"], np.zeros(3))
+
+
+def test_samples_without_a_derivative_are_counted():
+  gradient = np.ones((4, 2, 3))
+  gradient[0], gradient[1, 0, :2], gradient[2, 0], gradient[3, 1] = 0.0, 0.0, 1e-300, np.nan
+  assert jax.jit(drop_nonfinite)(gradient)[1]["sample_gradient_zero"] == pytest.approx(2 / 8)
+
+
+class HardClipped(PointMass):
+  """A point mass whose push has no derivative beyond half of its range."""
+
+  def step(self, state, action):
+    return super().step(state, jnp.clip(action, -0.5, 0.5))
+
+
+@pytest.mark.slow
+def test_the_log_shows_actions_at_their_limit_and_those_that_a_simulator_clips():
+  """With one action: `|tanh a| > 0.5` has no derivative, `|tanh a| > 0.99` is at the limit; `a` is the noise."""
+  config = config_of("shac", num_envs=64, horizon=16, actor={"fixed_std": True, "units": (4,)})
+  epochs = make_epochs(HardClipped(dimension=1), config)
+  state = jax.jit(epochs.init)(jax.random.key(0), config)
+  actor = jax.tree.map(jnp.zeros_like, state.actor)
+  noise = 2.0 * jax.random.normal(jax.random.key(1), (16, 64, 1))
+  _, metrics = jax.jit(lambda state, draws: epochs.update(state, config, draws))(
+    state.replace(actor=actor), Draws(noise, jax.random.key(2))
+  )
+  expected = np.mean(np.abs(noise) > np.arctanh(0.5)), np.mean(np.abs(noise) > np.arctanh(0.99))
+  np.testing.assert_allclose((metrics["sample_gradient_zero"], metrics["action_limit_share"]), expected, rtol=1e-12)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 
@@ -14,6 +15,8 @@ from gippo_jax.cli.commands import COMMANDS
 from gippo_jax.cli.configuration import experiment_of
 from gippo_jax.cli.flags import split_config
 from gippo_jax.errors import UserError
+from gippo_jax.runs.summary import write_summary
+from gippo_jax.runs.workdir import Workdir
 from tests.commands import SMALL, call, check_error
 
 SHORT = (*SMALL, "--config.num_epochs=20", "--config.evaluation_episodes=4")
@@ -81,6 +84,27 @@ def test_compare_sets_runs_beside_each_other(run, trained, tmp_path):
   assert [int(row["steps"]) for row in curve] == [64, 640, 1280]
   assert float(curve[0]["low"]) <= float(curve[0]["mean"]) <= float(curve[0]["high"])
   check_error(call("gippo_jax", "compare", str(tmp_path)), "holds neither a run that has ended nor a table")
+  table = {"results": {"dejong2": {"shac": {"best_returns": [-1.0], "metrics_version": 2}}}}
+  (tmp_path / "table.json").write_text(json.dumps(table))
+  mixed = call("gippo_jax", "compare", str(trained / "shac"), str(tmp_path))
+  check_error(mixed, "dejong2 shac are of version 2, those of shac (shac) of version 1")
+
+
+def test_a_last_policy_that_is_worse_without_its_noise_is_told_of(trained, tmp_path):
+  """Of a run whose summary says that with noise it was far better."""
+  shutil.copytree(trained / "shac", tmp_path / "run")
+  summary = Workdir(tmp_path / "run").read_summary()
+  assert summary["mean_action_worse"] == [False, False]
+  assert all(error > 0.0 for error in summary["final_return_error"])
+  better = {"final_return": [5.0, summary["final_return"][1]], "mean_action_worse": [True, False]}
+  write_summary(tmp_path / "run" / "summary.json", summary | better)
+  for command in (("evaluate", "--policy=final", "--episodes=4"), ("train",)):
+    told = call("gippo_jax", *command, f"--workdir={tmp_path / 'run'}")
+    assert told.returncode == 0, told.stderr
+    assert "the mean action does worse than the policy with its noise did" in told.stdout
+    assert "seed 1: " in told.stdout.splitlines()[-1]
+    assert "seed 2" not in told.stdout.splitlines()[-1]
+  assert "mean action" not in call("gippo_jax", "evaluate", "--episodes=4", f"--workdir={tmp_path / 'run'}").stdout
 
 
 def test_a_run_starts_from_another_ones_networks_and_statistics(run, trained, tmp_path):

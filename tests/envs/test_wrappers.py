@@ -286,6 +286,24 @@ def test_members_of_a_batch_end_apart():
   np.testing.assert_array_equal(states.current.terminated.T, [[0, 1, 0, 0, 0], [0, 0, 0, 0, 0], [0, 0, 0, 0, 0]])
 
 
+@pytest.mark.parametrize(("size", "length"), [(5, 16), (16, 3)])
+def test_staggered_copies_end_at_times_spread_over_an_episode(size, length):
+  """Not staggered, all end in the same step; the starts themselves and later episodes are the same."""
+  env = LinearQuadratic(start_noise=1.0, episode_length=length)
+  actions = jnp.zeros((3 * length, size, 1))
+  together, spread = vectorize(env, size), vectorize(env, size, staggered=True)
+  start = spread.reset(jax.random.key(0))
+  np.testing.assert_array_equal(start.current.obs, together.reset(jax.random.key(0)).current.obs)
+  done = np.asarray(run(spread, start, actions).done)
+  expected = np.zeros_like(done)
+  for index in range(size):
+    expected[length - index * length // size - 1 :: length, index] = 1.0
+  np.testing.assert_array_equal(done, expected)
+  assert np.max(done.sum(axis=1)) == -(-size // length)
+  ends = np.asarray(run(together, together.reset(jax.random.key(0)), actions).done).sum(axis=1)
+  np.testing.assert_array_equal(ends, np.tile([0] * (length - 1) + [size], 3))
+
+
 @dataclasses.dataclass(frozen=True)
 class Fails:
   """Counts its steps; in the third of an episode the observation or the reward is NaN, and the episode lost."""

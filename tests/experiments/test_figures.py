@@ -1,6 +1,7 @@
 """The densities of the alpha-policy picture against Definition 4.1's closed form; the numbers beside pictures."""
 
 import csv
+import json
 
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +10,8 @@ from matplotlib.figure import Figure
 from gippo_jax.experiments.tables.documents import save_figure
 from gippo_jax.experiments.tables.figure_alpha_policies import alpha_policy
 from gippo_jax.experiments.tables.figure_curves import add_legend
+from gippo_jax.experiments.tables.problems import FAMILIES
+from tests.commands import call, check_error
 
 
 def test_the_alpha_policy_of_a_quadratic_is_a_gaussian():
@@ -78,3 +81,15 @@ def test_a_legend_of_many_long_names_fits_the_figure():
   figure.draw_without_rendering()
   (legend,) = figure.legends
   assert legend.get_window_extent().width <= figure.bbox.width
+
+
+def test_curves_of_metrics_that_were_counted_in_different_ways_are_not_drawn(tmp_path):
+  problem = next(iter(FAMILIES["physics"].problems))
+  for algorithm, version in (("ppo", 1), ("shac", 2)):
+    folder = tmp_path / f"{problem}_{algorithm}"
+    folder.mkdir()
+    (folder / "metrics.jsonl").write_text('{"return": 1.0}\n')
+    (folder / "config.json").write_text(json.dumps({"metrics_version": version}))
+  refused = call("experiments.figures", "physics", f"--runs={tmp_path}", f"--out={tmp_path / 'out'}")
+  check_error(refused, "--runs: the metrics of", "are of version", "allowed: runs of one version")
+  assert not (tmp_path / "out").exists()

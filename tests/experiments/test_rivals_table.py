@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from gippo_jax.errors import UserError
 from gippo_jax.experiments.tables import comparison, comparison_text, rivals
 from gippo_jax.experiments.tables.figure_profiles import draw_profiles
 from gippo_jax.experiments.tables.kept import add_kept, kept_results
@@ -102,6 +103,10 @@ def test_other_families_tables_lend_cells_of_the_same_problem_and_budget(tmp_pat
   table.write_text(json.dumps({"family": "benchmarks", "results": {"quadrotor_hover": earlier, "pendulum": earlier}}))
   kept = kept_results(rivals.FAMILY, [table])
   assert list(kept) == ["quadrotor"]
+  otherwise = {"quadrotor_hover": {"shac": earlier["shac"] | {"metrics_version": 9}}}
+  (tmp_path / "other.json").write_text(json.dumps({"family": "benchmarks", "results": otherwise}))
+  with pytest.raises(UserError, match=r"--keep: the metrics of .* are of version 9, those of this table of version 1"):
+    kept_results(rivals.FAMILY, [tmp_path / "other.json"])
   budget = rivals.FAMILY.presets["cpu"]["quadrotor"]
   experiments = {}
   for column in ("shac", "ppo", "rpo"):

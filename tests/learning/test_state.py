@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gippo_jax.envs import vectorize
+from gippo_jax.envs.linear_quadratic import LinearQuadratic
 from gippo_jax.learning.normalization import RunningStatistics
 from gippo_jax.learning.state import PolicyState, ReturnTracker, best_or_last, init_return_tracker
 
@@ -103,6 +105,32 @@ def test_episodes_longer_than_windows_are_summed_across_them():
   tracker = update(tracker, jnp.full((3, 1), 2.0), jnp.array([[0.0], [1.0], [0.0]]))
   assert tracker.mean == tracker.best == 28.0
   np.testing.assert_array_equal(tracker.running, [2.0])
+
+
+@pytest.mark.parametrize("staggered", [False, True])
+def test_an_episode_of_240_steps_of_reward_one_returns_240_in_windows_of_32(staggered):
+  """Also in windows in which none ends; an episode that a staggered start has shortened counts nowhere."""
+  batch = vectorize(LinearQuadratic(episode_length=240), 8, staggered)
+  state = batch.reset(jax.random.key(0))
+
+  @jax.jit
+  def window(state, tracker):
+    def step(state, _):
+      state = batch.step(state, jnp.zeros((8, 1)))
+      return state, state.done
+
+    state, done = jax.lax.scan(step, state, None, 32)
+    return state, tracker.update(jnp.ones((32, 8)), done)
+
+  tracker, finished = init_return_tracker(8).without(state.steps > 0), []
+  for _ in range(2 * 240 // 32):
+    state, tracker = window(state, tracker)
+    finished.append(int(tracker.finished))
+    assert tracker.mean == (240.0 if finished[-1] else 0.0)
+  # The first copy ends at 240 and 480; of the others the whole episodes end in the second half.
+  ends = [240, 480] + [480 - 30 * index for index in range(1, 8)] if staggered else [240] * 8 + [480] * 8
+  assert finished == [sum(end <= 32 * (index + 1) for end in ends) for index in range(15)]
+  assert tracker.rejected == 0
 
 
 def test_best_is_the_best_mean_at_the_end_of_a_window():

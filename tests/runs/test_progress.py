@@ -71,6 +71,7 @@ def test_an_algorithm_says_what_is_shown():
     ("sample_gradient_norm", "gradient/norm"),
     ("sample_gradient_dropped", "faults/gradients_dropped"),
     ("fault_share", "faults/share"),
+    ("action_limit_share", "actor/limit_share"),
     ("clipped_samples", "algorithm/clipped_samples"),
     ("own/group", "own/group"),
   ],

@@ -6,7 +6,8 @@ import pytest
 
 from gippo_jax.config import Config, RunConfig
 from gippo_jax.errors import UserError
-from gippo_jax.parsing import HISTORY, Experiment
+from gippo_jax.parsing import HISTORY, METRICS_VERSION, Experiment
+from gippo_jax.runs import metrics_version
 from gippo_jax.runs.summary import write_summary
 from gippo_jax.runs.workdir import Workdir
 from tests.summaries import make_summary
@@ -36,6 +37,16 @@ def test_a_field_that_was_added_since_at_its_default_makes_no_other_configuratio
   assert finished.finished_summary(10)["status"] == "finished"
   with pytest.raises(UserError, match=r"holds a run with config\.seed = 1, asked for 2"):
     finished.check(experiment(seed=2))
+
+
+def test_metrics_that_were_counted_otherwise_are_not_gone_on_with(finished):
+  values = json.loads(finished.config.read_text())
+  assert values.pop(METRICS_VERSION) == finished.metrics_version() == metrics_version.CURRENT
+  finished.config.write_text(json.dumps(values))  # of a run before there were versions
+  finished.check(experiment())
+  finished.config.write_text(json.dumps(values | {METRICS_VERSION: 7}))
+  with pytest.raises(UserError, match=r"metrics of version 7, those of today are of version 1"):
+    finished.check(experiment())
 
 
 def test_a_finished_run_may_go_on_with_more_epochs(finished):

@@ -13,9 +13,9 @@ import pytest
 
 from gippo_jax import envs
 from gippo_jax.config import Config, RunConfig, traced
-from gippo_jax.parsing import Experiment
+from gippo_jax.parsing import METRICS_VERSION, Experiment
 from gippo_jax.programs.epochs import make_epochs, train
-from gippo_jax.runs import checkpoint
+from gippo_jax.runs import checkpoint, metrics_version
 from gippo_jax.runs.history import History
 from gippo_jax.runs.policy_files import Sizes
 from gippo_jax.runs.progress import NoProgress
@@ -84,7 +84,8 @@ def test_a_member_equals_the_same_configuration_run_alone(tmp_path, algorithm):
     assert [(row["epoch"], row["seed"]) for row in rows] == [(epoch, 7) for epoch in range(1, EPOCHS + 1)]
     curves.append([row["critic_loss"] for row in rows])
     np.testing.assert_allclose(curves[-1], metrics["critic_loss"], rtol=1e-10)
-    assert json.loads(workdir.config.read_text()) == json.loads(json.dumps(member.experiment.to_dict()))
+    stored = json.loads(json.dumps(member.experiment.to_dict()))
+    assert json.loads(workdir.config.read_text()) == stored | {METRICS_VERSION: metrics_version.CURRENT}
     assert workdir.finished_summary()["best_return"] == [pytest.approx(float(state.returns.best), rel=1e-10)]
   assert not np.allclose(curves[0], curves[1])
 
