@@ -7,7 +7,7 @@ from gippo_jax.envs import adapters, imported
 from gippo_jax.envs.adapters import from_brax, from_gymnax, from_playground, to_brax
 from gippo_jax.envs.base import Environment, State, UserCodeError
 from gippo_jax.envs.border import check
-from gippo_jax.envs.discontinuities import BallOverWall, Friction, MomentumTransfer, Pushing, Tennis
+from gippo_jax.envs.discontinuities import BallOverWall, DoublePendulum, Friction, MomentumTransfer, Pushing, Tennis
 from gippo_jax.envs.functions import FUNCTIONS, FunctionOptimization
 from gippo_jax.envs.linear_quadratic import LinearQuadratic
 from gippo_jax.envs.physics import (
@@ -59,6 +59,7 @@ _CLASSES = {
   "pushing": Pushing,
   "friction": Friction,
   "tennis": Tennis,
+  "double_pendulum": DoublePendulum,
 }
 
 

@@ -19,6 +19,7 @@ TASKS = {
   "pushing_stiff": ("pushing", _STIFF, 500_000),
   "friction": ("friction", {}, 500_000),
   "tennis": ("tennis", {}, 1_000_000),
+  "double_pendulum": ("double_pendulum", {}, 500_000),
 }
 
 

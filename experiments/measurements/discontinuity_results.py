@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gippo_jax.envs.discontinuities import BallOverWall, MomentumTransfer
+from gippo_jax.experiments.measurements.discontinuity_chaos import chaos_table, draw_chaos, measure_chaos
 from gippo_jax.experiments.measurements.discontinuity_problems import (
   NUM_SAMPLES,
   Asked,
@@ -86,10 +87,12 @@ def optima() -> Plain:
 def measure(problems: dict[str, Setting], costs: Sequence[str], key: jax.Array) -> Plain:
   """All of it."""
   ends_key, costs_key = jax.random.split(key)
+  chaos_key = jax.random.fold_in(key, 2)
   return {
     "optima": optima(),
     "ends": measure_ends(problems, asked(), ends_key),
     "costs": measure_costs(problems, costs, costs_key),
+    "chaos": measure_chaos(chaos_key),
     "versions": {"jax": jax.__version__},
   }
 
@@ -100,7 +103,7 @@ def agrees(row: Plain) -> bool:
 
 
 def tables(found: Plain, problems: dict[str, Setting]) -> str:
-  """Both tables in Markdown."""
+  """The three tables in Markdown."""
   ends = [
     [
       problems[row["problem"]].label,
@@ -132,6 +135,8 @@ def tables(found: Plain, problems: dict[str, Setting]) -> str:
     )
     + "\n"
     + markdown_table(["problem", "rule", "cost at first", "cost at the end", "weight"], costs)
+    + "\n"
+    + chaos_table(found["chaos"])
   )
 
 
@@ -140,15 +145,16 @@ def _number(value: float | None) -> str:
 
 
 def draw(found: Plain, problems: dict[str, Setting]) -> Figure:
-  """The two costs of one angle with the ends, and the costs of the others along the descent."""
+  """The two costs of one angle with the ends, the costs of the others along the descent, and variances under chaos."""
   names = list(dict.fromkeys(row["problem"] for row in found["costs"]))
-  num_panels = 2 + len(names)
+  num_panels = 3 + len(names)
   figure = Figure(figsize=(4.2 * -(-num_panels // 2), 6.8), layout="constrained")
   panels = figure.subplots(2, -(-num_panels // 2), squeeze=False).ravel()
   for axis in panels[num_panels:]:
     axis.set_visible(False)
   _draw_angle(panels[0], found, "ball", BallOverWall(), 1000, problems)
   _draw_angle(panels[1], found, "momentum_small", MomentumTransfer(), 50, problems)
+  draw_chaos(panels[num_panels - 1], found["chaos"])
   for axis, name in zip(panels[2:], names, strict=False):
     for row in found["costs"]:
       if row["problem"] == name and row["rule"].partition(", c")[2] in ("", " = 0.3"):

@@ -6,14 +6,17 @@ import numpy as np
 import pytest
 
 from gippo_jax import envs
-from gippo_jax.envs.discontinuities import BallOverWall, Friction, MomentumTransfer, Pushing, Tennis
+from gippo_jax.envs.discontinuities import BallOverWall, DoublePendulum, Friction, MomentumTransfer, Pushing, Tennis
+from gippo_jax.envs.discontinuities.double_pendulum import GRAVITY, DoublePendulumPhysics, energy
 from gippo_jax.envs.discontinuities.tennis import TennisPhysics
 from gippo_jax.envs.discontinuities.two_bodies import TwoBodiesPhysics
 
 KEY = jax.random.key(0)
 
 
-@pytest.mark.parametrize("name", ["ball_over_wall", "momentum_transfer", "pushing", "friction", "tennis"])
+@pytest.mark.parametrize(
+  "name", ["ball_over_wall", "momentum_transfer", "pushing", "friction", "tennis", "double_pendulum"]
+)
 def test_the_contract_is_kept(name):
   envs.check(envs.make(name))
 
@@ -103,6 +106,41 @@ def test_tennis_is_judged_by_its_last_step():
   np.testing.assert_allclose(starts.velocity, -0.2 * starts.position, atol=0.06)
 
 
+def swing(physics, num_steps, time_step):
+  """A double pendulum without torque; `num_steps` may be traced."""
+  env, torque = DoublePendulum(), jnp.zeros(())
+  return jax.lax.fori_loop(0, num_steps, lambda _, now: env.advance(now, torque, time_step), physics)
+
+
+def test_a_double_pendulum_keeps_its_energy_to_the_order_of_the_integration():
+  """Half the step, a sixteenth of the path's error, as long as chaos has not grown it."""
+  start = DoublePendulumPhysics(jnp.array([2.0, 2.5]), jnp.array([1.0, -2.0]))
+  after = jax.jit(lambda num_steps, seconds: swing(start, num_steps, seconds / num_steps))
+  np.testing.assert_allclose(energy(after(2000, 2.0)), energy(start), rtol=1e-9)
+  fine, coarse, exact = (jnp.concatenate(after(num_steps, 0.5)) for num_steps in (50, 25, 1600))
+  ratio = jnp.linalg.norm(coarse - exact) / jnp.linalg.norm(fine - exact)
+  assert 13.0 < ratio < 20.0
+
+
+def test_small_swings_of_a_double_pendulum_have_its_two_frequencies():
+  """`w^2 = g (2 -+ sqrt 2)` for equal masses and lengths, in the shapes `(1, +-sqrt 2)`."""
+  for sign in (1.0, -1.0):
+    start = 1e-5 * jnp.array([1.0, sign * np.sqrt(2.0)])
+    frequency = np.sqrt(GRAVITY * (2.0 - sign * np.sqrt(2.0)))
+    reached = jax.jit(swing)(DoublePendulumPhysics(start, jnp.zeros(2)), 700, 0.001)
+    np.testing.assert_allclose(reached.angle, start * np.cos(0.7 * frequency), atol=1e-12)
+
+
+def test_a_torque_turns_the_upper_rod_and_the_highest_place_costs_nothing():
+  env = DoublePendulum(angle=0.0, torque=4.0, num_substeps=1)
+  state = env.step(env.reset(KEY), jnp.array([7.0]))  # clipped to 1
+  # Hanging at rest the mass matrix is [[2, 1], [1, 1]], whose inverse is [[1, -1], [-1, 2]].
+  np.testing.assert_allclose(state.physics.rate, 0.001 * np.array([4.0, -4.0]), rtol=1e-4)
+  np.testing.assert_allclose(state.reward, -16.0, rtol=1e-5)
+  up = DoublePendulumPhysics(jnp.array([np.pi, -np.pi]), jnp.zeros(2))
+  np.testing.assert_allclose(env.cost(up), 0.0, atol=1e-15)
+
+
 @pytest.mark.parametrize("env", [Pushing(), Pushing(stiffness=1000.0, damping=0.01), Friction()])
 def test_derivatives_of_a_window_are_those_of_central_differences(env):
   actions = 0.2 + 0.1 * jax.random.normal(KEY, (32, 1))
@@ -127,6 +165,7 @@ def test_derivatives_of_a_window_are_those_of_central_differences(env):
     ("pushing", {"damping": 1.5}, r"env.damping: 1.5 is not allowed; allowed: a finite number > 0 and <= 1"),
     ("pushing", {"mass": 1.0}, r"env.mass: pushing has no such parameter; known: stiffness, damping, force"),
     ("friction", {"slip": -1.0}, r"env.slip: -1.0 is not allowed"),
+    ("double_pendulum", {"torque": 0.0}, r"env.torque: 0.0 is not allowed"),
     ("tennis", {"episode_length": 0}, r"env.episode_length: 0 is not allowed"),
     ("ball_over_wall", {"height": 0.0}, r"env.height: 0.0 is not allowed"),
   ],

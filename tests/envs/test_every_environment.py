@@ -13,6 +13,7 @@ ENVIRONMENTS = {
   **{name: envs.make(name, **FUNCTION) for name in ("dejong", "ackley", "rastrigin")},
   **{name: envs.make(name) for name in ("point_mass", "linear_quadratic", "cartpole", "cartpole_walls", "quadrotor")},
   **{name: envs.make(name) for name in ("ball_over_wall", "momentum_transfer", "pushing", "friction", "tennis")},
+  "double_pendulum": envs.make("double_pendulum"),
   "pace_car": envs.make("pace_car", scenario="b", lane_membership="soft"),
   "ring": envs.make("ring", num_vehicles=5),
 }
