@@ -61,12 +61,13 @@ def measure_chaos(key: jax.Array, num_batches: int = _NUM_BATCHES) -> list[Plain
 
   batches = [of_batch(key) for key in jax.random.split(key, num_batches)]
   first, second = (np.asarray([batch[index] for batch in batches], float) for index in (0, 1))
+  weights = second_share(jnp.asarray(second.mean(axis=0)), jnp.asarray(first.mean(axis=0)))
   return [
     {
       "horizon": index * _SPACING,
       "first": _spread(first[:, index]),
       "zeroth": _spread(second[:, index]),
-      "weight": float(second_share(second[:, index].mean(), first[:, index].mean())),
+      "weight": float(weights[index]),
     }
     for index in range(_NUM_HORIZONS)
   ]
