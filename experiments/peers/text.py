@@ -17,8 +17,8 @@ _COLUMNS = (
   "steps per CPU second",
   "compile (s)",
   "gradient steps per 1000 environment steps, policy / critic",
-  "to the threshold",
 )
+_ARRIVAL = "to the threshold"
 
 
 def markdown(runs: Runs) -> str:
@@ -33,7 +33,7 @@ def markdown(runs: Runs) -> str:
     parts += [
       f"### {entry.label}\n",
       f"{steps:,} environment steps; equal seconds: {seconds:.1f} CPU seconds{threshold}.\n",
-      markdown_table(_COLUMNS, [_cells(trainer, row) for trainer, row in rows.items()]),
+      _table(rows, has_threshold=entry.threshold is not None),
       *_standings(rows),
       "",
     ]
@@ -43,6 +43,12 @@ def markdown(runs: Runs) -> str:
 def _rows(problem: str, trainers: dict[str, list[Run]]) -> dict[str, Row]:
   seconds = equal_seconds(trainers)
   return {name: row_of(runs, seconds, PROBLEMS[problem].threshold) for name, runs in trainers.items()}
+
+
+def _table(rows: dict[str, Row], has_threshold: bool) -> str:
+  columns = (*_COLUMNS, _ARRIVAL) if has_threshold else _COLUMNS
+  cells = [[*_cells(trainer, row), *([_arrival(row)] if has_threshold else [])] for trainer, row in rows.items()]
+  return markdown_table(columns, cells)
 
 
 def _cells(trainer: str, row: Row) -> list[str]:
@@ -56,7 +62,6 @@ def _cells(trainer: str, row: Row) -> list[str]:
     f"{row.steps_per_cpu_second:,.0f}",
     compiled,
     f"{1000 * row.policy_steps:.1f} / {1000 * row.value_steps:.1f}",
-    _arrival(row),
   ]
 
 

@@ -197,7 +197,9 @@ def test_the_table_and_the_picture_show_every_trainer():
   runs["cartpole"]["brax_ppo"] = [made_run("brax_ppo", [-3000, -2000, last], seed=-last) for last in (-1900, -1800)]
   table = text.markdown(runs)
   for entry in PROBLEMS.values():
-    assert f"### {entry.label}\n" in table
+    section = table.partition(f"### {entry.label}\n")[2].partition("###")[0]
+    assert section
+    assert ("to the threshold" in section) == (entry.threshold is not None)
     assert all(f"| {TRAINERS[name].label} |" in table for name in entry.trainers)
   assert "PPO, ours, at equal steps: above Brax PPO; level with Brax PPO, our settings." in table
   assert "| 10.0 / 20.0 |" in table
