@@ -9,9 +9,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gippo_jax.experiments.tables.family import Family, columns, label_of
+from gippo_jax.experiments.tables.family import Family, columns, in_order, label_of
 from gippo_jax.plain import Plain
 from gippo_jax.runs.statistics import bootstrap_interval
+from gippo_jax.runs.summary import read_summary
 
 Runs = dict[str, dict[str, pathlib.Path]]
 
@@ -35,7 +36,7 @@ _FURTHER = (
   {"color": "#B15928", "linestyle": (0, (3, 3))},
   {"color": "#E31A1C", "linestyle": (0, (12, 2, 2, 2))},
   {"color": "#1B7837", "linestyle": (0, (1, 2))},
-  {"color": "#5E4FA2", "linestyle": (0, (7, 1))},
+  {"color": "#FF7F00", "linestyle": (0, (7, 1))},
   {"color": "#C51B7D", "linestyle": (0, (3, 1, 1, 1, 1, 1, 1, 1))},
 )
 
@@ -86,12 +87,18 @@ def _number(value: float | None) -> float:
 
 
 def runs_of(family: Family, folder: pathlib.Path, metric: str) -> Runs:
-  """Folders of the runs that have a metric, by problem and algorithm, in the table's order."""
+  """Folders of the runs that have ended and have a metric, by problem and algorithm, in the table's order.
+
+  A run that was cut off, such as one whose cell the table takes from elsewhere, would stand beside the others by a part
+  of its training.
+  """
   found: Runs = {}
   for problem in family.problems:
     for algorithm in columns():
       rows = folder / f"{problem}_{algorithm}" / "metrics.jsonl"
-      if rows.exists() and f'"{metric}":' in rows.read_text().split("\n", 1)[0]:
+      summary = read_summary(rows.with_name("summary.json"))
+      ended = summary is not None and summary["status"] in ("finished", "diverged")
+      if ended and rows.exists() and f'"{metric}":' in rows.read_text().split("\n", 1)[0]:
         found.setdefault(problem, {})[algorithm] = rows.parent
   return found
 
@@ -108,11 +115,13 @@ def draw_learning_curves(family: Family, runs: Runs, by_time: bool = False) -> F
     by_time: against the seconds of training instead.
   """
   figure, panels = _panels(family, runs)
+  # Of all panels: what is missing in one must not change the others' colours there.
+  drawn = in_order({algorithm for of_problem in runs.values() for algorithm in of_problem})
   for problem, axis in panels.items():
     curves = {algorithm: Curve(folder, "return") for algorithm, folder in runs[problem].items()}
     for algorithm, curve in curves.items():
       values = -curve.values if family.minimises else curve.values
-      style = style_of(algorithm, list(curves))
+      style = style_of(algorithm, drawn)
       x = curve.seconds if by_time else curve.steps / 1000.0
       _draw_mean(axis, x, values, label_of(algorithm), style)
       best = Curve(runs[problem][algorithm], "best_return").values[:, -1]

@@ -8,10 +8,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from gippo_jax.experiments.tables.documents import save_figure
+from gippo_jax.experiments.tables.family import in_order
 from gippo_jax.experiments.tables.figure_alpha_policies import alpha_policy
-from gippo_jax.experiments.tables.figure_curves import add_legend
+from gippo_jax.experiments.tables.figure_curves import STYLES, add_legend, draw_learning_curves, runs_of
 from gippo_jax.experiments.tables.problems import FAMILIES
+from gippo_jax.runs.summary import write_summary
 from tests.commands import call, check_error
+from tests.summaries import make_summary
 
 
 def test_the_alpha_policy_of_a_quadratic_is_a_gaussian():
@@ -90,6 +93,31 @@ def test_curves_of_metrics_that_were_counted_in_different_ways_are_not_drawn(tmp
     folder.mkdir()
     (folder / "metrics.jsonl").write_text('{"return": 1.0}\n')
     (folder / "config.json").write_text(json.dumps({"metrics_version": version}))
+    write_summary(folder / "summary.json", make_summary())
   refused = call("experiments.figures", "physics", f"--runs={tmp_path}", f"--out={tmp_path / 'out'}")
   check_error(refused, "--runs: the metrics of", "are of version", "allowed: runs of one version")
   assert not (tmp_path / "out").exists()
+
+
+def test_an_algorithm_has_one_colour_in_all_panels_and_unfinished_runs_are_left_out(tmp_path):
+  """Broken by colours by the panel's own list: where one algorithm is missing the next ones take its colour."""
+  family = FAMILIES["rivals"]
+  first, second = list(family.problems)[:2]
+  further = in_order(name for name in family.algorithms if name not in STYLES)
+  ended = {(first, name) for name in further} | {(second, name) for name in further[1:]}
+  for problem, name in ended | {(second, further[0])}:
+    folder = tmp_path / f"{problem}_{name}"
+    folder.mkdir()
+    rows = [{"seed": 1, "epoch": n, "steps": n, "steps_per_second": 1, "return": -n, "best_return": -1} for n in (1, 2)]
+    (folder / "metrics.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    status = "finished" if (problem, name) in ended else "interrupted"
+    write_summary(folder / "summary.json", make_summary(status=status))
+  runs = runs_of(family, tmp_path, "return")
+  assert {(problem, name) for problem in runs for name in runs[problem]} == ended
+  panels = draw_learning_curves(family, runs).axes
+  colours = [
+    {line.get_label(): line.get_color() for line in axis.lines if not str(line.get_label()).startswith("_")}
+    for axis in panels
+  ]
+  assert len(set(colours[0].values())) == len(further) == len(colours[0])
+  assert colours[1].items() < colours[0].items()
