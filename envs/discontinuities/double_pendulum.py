@@ -92,7 +92,7 @@ class DoublePendulum:
 
 
 def energy(physics: DoublePendulumPhysics) -> jax.Array:
-  """Kinetic and potential energy, J; 0 hanging at rest is -3 g."""
+  """Kinetic and potential energy, J: -3 `GRAVITY` where both rods hang at rest."""
   (upper, lower), (upper_rate, lower_rate) = physics.angle, physics.rate
   kinetic = upper_rate**2 + 0.5 * lower_rate**2 + upper_rate * lower_rate * jnp.cos(upper - lower)
   return kinetic - GRAVITY * (2.0 * jnp.cos(upper) + jnp.cos(lower))

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from gippo_jax.errors import UserError
 from gippo_jax.experiments.tables.family import Family
 from gippo_jax.experiments.tables.problems import FAMILIES
-from gippo_jax.experiments.tables.results import Cell, Results, is_cell
+from gippo_jax.experiments.tables.results import Results, is_cell
 from gippo_jax.parsing import Experiment
-from gippo_jax.runs.metrics_version import CURRENT, require_one_version
+from gippo_jax.runs.metrics_version import CURRENT, require_one_version, version_of
 
 
 def kept_results(family: Family, paths: Iterable[pathlib.Path]) -> Results:
@@ -30,15 +30,13 @@ def kept_results(family: Family, paths: Iterable[pathlib.Path]) -> Results:
       raise UserError(
         f"--keep: {path} is not allowed; allowed: a table.json with a problem of {', '.join(family.problems)}"
       )
-    versions = {f"{name} {column} in {path}": _version(cell) for name in found for column, cell in found[name].items()}
+    versions = {
+      f"{name} {column} in {path}": version_of(cell) for name in found for column, cell in found[name].items()
+    }
     require_one_version({"this table": CURRENT, **versions}, "--keep")
     for name in names:
       kept[name] = found[family.problems[name].argument] | kept.get(name, {})
   return kept
-
-
-def _version(cell: Cell) -> int:
-  return cell.get("metrics_version", 1)
 
 
 def _cells_of(path: pathlib.Path) -> Results:

@@ -9,7 +9,7 @@ import numpy as np
 from gippo_jax.errors import UserError
 from gippo_jax.plain import Plain
 from gippo_jax.runs.files import write_csv
-from gippo_jax.runs.metrics_version import require_one_version
+from gippo_jax.runs.metrics_version import require_one_version, version_of
 from gippo_jax.runs.plotting import curve_rows
 from gippo_jax.runs.rows import read_rows
 from gippo_jax.runs.statistics import bootstrap_interval, interquartile_mean, probability_of_improvement
@@ -195,7 +195,7 @@ def _of_table(path: pathlib.Path, score: str) -> list[Contender]:
       values = cell[f"{score}s"]
       scores = [value for value in values if value is not None and np.isfinite(value)]
       label = f"{path.parent.name}: {problem} {name}"
-      lost, version = len(values) - len(scores), cell.get("metrics_version", 1)
+      lost, version = len(values) - len(scores), version_of(cell)
       contenders.append(Contender(label, problem, np.asarray(scores, float), lost, None, version))
   except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
     raise UserError(f"compare: {path} is not a table with {score}: {error}; allowed: table.json of a table") from None

@@ -3,9 +3,15 @@
 from collections.abc import Mapping
 
 from gippo_jax.errors import UserError
+from gippo_jax.plain import Plain
 
 # Counted up when a return, or another number that is compared, is from then on counted otherwise.
 CURRENT = 1
+
+
+def version_of(cell: Plain) -> int:
+  """The version of a table's cell; 1 where nothing says it."""
+  return cell.get("metrics_version", 1)
 
 
 def require_one_version(versions: Mapping[str, int], command: str) -> None:
