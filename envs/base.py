@@ -49,6 +49,8 @@ class Environment(Protocol):
     action_names: optional; what the entries of an action are.
     name: optional; what messages call the environment, by default its class.
     gradient_advice: optional; parameters that would help where differentiating `step` fails, e.g. `env.iterations=1`.
+    batch_last: optional; whether copies lie along the last axis of all arrays while they step on a CPU, which suits
+      simulators of many small vectors and matrices (`envs.lanes`).
   """
 
   @property

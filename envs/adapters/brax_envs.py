@@ -48,7 +48,10 @@ def from_brax(env: Any, episode_length: int = 1000, name: str = "") -> Simulator
         "brax.envs.get_environment instead of create), since time limit, batch and automatic reset are added here"
       )
     layer = layer.env
-  return Simulator(env, name or type(env).__name__, episode_length, gradient_advice=_advice(env))
+  # Brax's own physics are small vectors and matrices.
+  is_rigid = _backend(env) in ("spring", "positional", "generalized")
+  name = name or type(env).__name__
+  return Simulator(env, name, episode_length, gradient_advice=_advice(env), batch_last=is_rigid)
 
 
 def make_brax(name: str, episode_length: int = 1000, **parameters: Any) -> Simulator:
@@ -90,9 +93,13 @@ def make_brax(name: str, episode_length: int = 1000, **parameters: Any) -> Simul
   return from_brax(env, episode_length, f"brax:{name}")
 
 
-def _advice(env: Any) -> str:
+def _backend(env: object) -> str | None:
+  return getattr(env, "backend", None)  # `brax:fast` has the property, and it raises
+
+
+def _advice(env: object) -> str:
   """What to change where the gradient fails; nothing for an environment without one of Brax's backends."""
-  backend = getattr(env, "backend", None)  # `brax:fast` has the property, and it raises
+  backend = _backend(env)
   if backend not in _BACKENDS:
     return ""
   others = ", ".join(other for other in _BACKENDS if other not in (backend, "mjx"))

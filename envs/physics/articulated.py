@@ -55,6 +55,11 @@ class Articulated:
     """The loaded physics."""
     return engine.load(self.model, self.backend)
 
+  @property
+  def batch_last(self) -> bool:
+    """Whether copies lie along the last axis while they step: Brax's own physics are small vectors and matrices."""
+    return self.backend != "mjx"
+
   def reset(self, key: Array) -> State:
     return self.start(*self.draw_start(key))
 
