@@ -2,7 +2,8 @@
 
 Steps per second, in float32, of windows of 32 steps of 64 environments with time limit and automatic reset:
 
-- the bare gradient: of the summed rewards by all actions, without a policy;
+- the bare gradient: of the summed rewards by all actions, without a policy; and the same with the environments along
+  the first axis, by `jax.vmap`, where they otherwise lie along the last (`envs.lanes`);
 - the trainer's rollout with the gradient of every advantage by its action (policy, critic, normalisation included),
   with the environment's steps recomputed in the backward pass (`rematerialize`, on in the physics configurations) and
   without;
@@ -24,6 +25,7 @@ import jax
 
 from gippo_jax import envs
 from gippo_jax.config import traced
+from gippo_jax.envs.base import Environment
 from gippo_jax.experiments.configs import physics
 from gippo_jax.experiments.measurements.timing import rollout, seconds_per_call
 from gippo_jax.experiments.speed.parts import Options, Part
@@ -43,14 +45,27 @@ COLUMNS = (
   "problem",
   "rollout (steps/s)",
   "bare gradient (steps/s)",
+  "by jax.vmap (steps/s)",
   "trainer's gradient (steps/s)",
   "nothing recomputed (steps/s)",
   "time over the bare gradient's",
   "nothing recomputed",
-  "compile: bare, trainer's (s)",
+  "compile: bare, by jax.vmap, trainer's (s)",
   "backward pass (MB)",
   "nothing recomputed (MB)",
 )
+
+
+class _AlongTheFirst:
+  """An environment whose copies lie along the first axis."""
+
+  batch_last = False
+
+  def __init__(self, env: Environment):
+    self._env = env
+
+  def __getattr__(self, name: str) -> object:
+    return getattr(self._env, name)
 
 
 def prepare(problem: str, num_envs: int, horizon: int) -> dict[str, tuple[jax.stages.Lowered, tuple[Any, ...]]]:
@@ -62,21 +77,22 @@ def prepare(problem: str, num_envs: int, horizon: int) -> dict[str, tuple[jax.st
     horizon: steps per window.
 
   Returns:
-    By name, `forward`, `bare`, `trainer` and `stored`: the program to be compiled and its arguments.
+    By name, `forward`, `bare`, `mapped`, `trainer` and `stored`: the program to be compiled and its arguments. `mapped`
+    is there where the environments lie along the last axis.
   """
   values = physics.get_config(problem)
   values.num_envs, values.horizon = num_envs, horizon
   values.ppo.minibatch_size = num_envs * horizon
   experiment = parse(values)
   env = envs.make(**experiment.env)
-  batch = envs.vectorize(env, num_envs)
   config = traced(experiment.config)
   setup = make_setup(env, config)
   state = jax.jit(make_epochs(env, config).init)(jax.random.key(0), config)
   noise = jax.random.normal(jax.random.key(1), (horizon, num_envs, env.action_size))
 
-  def bare(actions, environment):
-    return jax.value_and_grad(lambda actions: rollout(batch, environment, actions), has_aux=True)(actions)
+  def bare(env):
+    batch = envs.vectorize(env, num_envs)
+    return jax.value_and_grad(lambda actions, environment: rollout(batch, environment, actions), has_aux=True)
 
   def forward(state, noise, config):
     return collect(setup._replace(config=config), state, state.actor, noise)
@@ -84,9 +100,11 @@ def prepare(problem: str, num_envs: int, horizon: int) -> dict[str, tuple[jax.st
   def with_gradient(state, noise, config):
     return collect_with_advantage_gradient(setup._replace(config=config), state, noise)
 
+  actions = (_ACTION_STD * noise, state.environment)
   calls = {
     "forward": (forward, (state, noise, config)),
-    "bare": (bare, (_ACTION_STD * noise, state.environment)),
+    "bare": (bare(env), actions),
+    **({"mapped": (bare(_AlongTheFirst(env)), actions)} if getattr(env, "batch_last", False) else {}),
     "trainer": (with_gradient, (state, noise, config.replace(rematerialize=True))),
     "stored": (with_gradient, (state, noise, config.replace(rematerialize=False))),
   }
@@ -129,18 +147,22 @@ def cells(row: Plain) -> list[str]:
   """A row in words, in the order of the columns."""
   speed, memory, seconds = row["steps_per_second"], row["temporary_bytes"], row["compile_seconds"]
 
+  def steps(name):
+    return f"{speed[name]:,.0f}" if name in speed else "-"
+
   def megabytes(name):
     return "-" if memory[name] is None else f"{memory[name] / 1e6:.1f}"
 
   return [
     row["problem"],
-    f"{speed['forward']:,.0f}",
-    f"{speed['bare']:,.0f}",
-    f"{speed['trainer']:,.0f}",
-    f"{speed['stored']:,.0f}",
+    steps("forward"),
+    steps("bare"),
+    steps("mapped"),
+    steps("trainer"),
+    steps("stored"),
     f"{row['ratio']:.2f}",
     f"{row['stored_ratio']:.2f}",
-    f"{seconds['bare']:.0f}, {seconds['trainer']:.0f}",
+    ", ".join(f"{seconds[name]:.0f}" if name in seconds else "-" for name in ("bare", "mapped", "trainer")),
     megabytes("trainer"),
     megabytes("stored"),
   ]
@@ -153,12 +175,14 @@ def rows(options: Options) -> Iterator[Plain]:
 
 
 def ratios(rows: Sequence[Plain]) -> dict[str, float]:
-  """The trainer's time over the bare gradient's, and the bare gradient's over the rollout's."""
+  """The trainer's time over the bare gradient's, and the bare gradient's over the rollout's and over `jax.vmap`'s."""
   found = {}
   for row in rows:
     speed = row["steps_per_second"]
     found[f"{row['problem']}, trainer"] = row["ratio"]
     found[f"{row['problem']}, gradient"] = speed["forward"] / speed["bare"]
+    if "mapped" in speed:
+      found[f"{row['problem']}, along the last axis"] = speed["mapped"] / speed["bare"]
   return found
 
 

@@ -28,7 +28,7 @@ def main(words: Sequence[str]) -> int:
   del words
   if _WORKDIR.value is None:
     raise UserError("--workdir is missing; allowed: the folder of a run")
-  from gippo_jax.programs.devices import configure_jax
+  from gippo_jax.programs.devices import configure_jax, quick_compilation
 
   configure_jax(1)
   import jax
@@ -50,7 +50,7 @@ def main(words: Sequence[str]) -> int:
   policies = [load_policy(folder, seed, _POLICY.value) for seed in seeds]
   env = make_environment(run.experiment.env)
   memory.require(2 * estimate.evaluation_bytes(env, _EPISODES.value), f"{_EPISODES.value} episodes side by side")
-  begin = jax.jit(lambda key: begin_episodes(env, key, _EPISODES.value))
+  begin = jax.jit(lambda key: begin_episodes(env, key, _EPISODES.value), compiler_options=quick_compilation())
   advance = jax.jit(lambda policy, episodes: continue_episodes(policy, env, episodes, SLICE))
 
   def returns_of(policy):

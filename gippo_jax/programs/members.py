@@ -173,7 +173,7 @@ class Members:
   def trace_evaluation(self, num_episodes: int) -> None:
     """Traces what `evaluate` will run, so that what cannot be is known before the training."""
     states = self.abstract_states()
-    episodes = jax.eval_shape(lambda key: self.program.begin_episodes(key, num_episodes), states.key)
+    episodes = self.program.begin_episodes.eval_shape(states.key, num_episodes)
     jax.eval_shape(self.program.continue_episodes, states.policy, self.config, episodes)
 
   def evaluate(

@@ -10,12 +10,11 @@ from gippo_jax.envs.base import Environment
 from gippo_jax.envs.border import Cast, check
 from gippo_jax.errors import UserError
 from gippo_jax.programs import memory
+from gippo_jax.programs.devices import quick_compilation
 
 _LEAST_STEPS = 4
 _MOST_STEPS = 32
 _STARTS = 4
-# It runs once, so that a compiler that does not optimise is done earlier: half the time on MuJoCo's simulator.
-_QUICKLY: dict[str, str | bool] = {"xla_backend_optimization_level": "0"}
 
 
 def require_differentiable(env: Environment, config: Config) -> None:
@@ -58,7 +57,7 @@ def probe_gradients(env: Environment, config: Config) -> None:
 
   try:
     lowered = jax.jit(jax.grad(total_reward)).lower(actions)
-    compiled = lowered.compile(_QUICKLY if jax.default_backend() == "cpu" else None)
+    compiled = lowered.compile(quick_compilation())
   except (TypeError, ValueError, NotImplementedError) as error:
     advice = getattr(env, "gradient_advice", "")
     reason = f"differentiating it failed: {str(error).splitlines()[0]}" + (f"; try {advice}" if advice else "")

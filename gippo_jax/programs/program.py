@@ -20,6 +20,7 @@ from gippo_jax.learning.policies import make_policy
 from gippo_jax.learning.sharding import Device
 from gippo_jax.learning.state import PolicyState, TrainingState
 from gippo_jax.programs import memory
+from gippo_jax.programs.devices import quick_compilation
 from gippo_jax.programs.epochs import make_epochs, run_chunk
 from gippo_jax.programs.evaluation import SLICE, Episodes, begin_episodes, continue_episodes
 
@@ -140,8 +141,8 @@ class Program:
     def continue_members(policies, configs, episodes):
       return jax.lax.map(lambda member: continue_member(env, *member), (policies, configs, episodes))
 
-    self.init = jax.jit(sharded(init, members, members))
-    self.begin_episodes = jax.jit(begin_shards, static_argnums=1)
+    self.init = jax.jit(sharded(init, members, members), compiler_options=quick_compilation())
+    self.begin_episodes = jax.jit(begin_shards, static_argnums=1, compiler_options=quick_compilation())
     self.continue_episodes = jax.jit(sharded(continue_members, members, members, members), donate_argnums=2)
     self._advance = jax.jit(sharded(advance, members, members, members), donate_argnums=0)
     self._compiled: Callable[..., tuple[TrainingState, Metrics]] | None = None

@@ -18,6 +18,7 @@ from gippo_jax.errors import UserError
 from gippo_jax.learning.sharding import ENVIRONMENT, environment_mesh
 from gippo_jax.learning.state import TrainingState, best_or_last
 from gippo_jax.programs import memory
+from gippo_jax.programs.devices import quick_compilation
 from gippo_jax.programs.epochs import make_epochs, run_chunk
 from gippo_jax.programs.evaluation import run_to_end
 from gippo_jax.programs.members import PendingMetrics
@@ -70,9 +71,10 @@ class ShardedMembers:
     seeds = jax.ShapeDtypeStruct((num_members,), np.uint32)
     self._shapes = jax.eval_shape(init, seeds, self.config)
     self._shardings = state_shardings(self._mesh, self._shapes)
-    self._init = jax.jit(init, out_shardings=self._shardings)
+    quick = quick_compilation()
+    self._init = jax.jit(init, out_shardings=self._shardings, compiler_options=quick)
     self._advance = jax.jit(advance, out_shardings=(self._shardings, self._replicated), donate_argnums=0)
-    self._begin = jax.jit(begin_members, static_argnums=1, out_shardings=self._replicated)
+    self._begin = jax.jit(begin_members, static_argnums=1, out_shardings=self._replicated, compiler_options=quick)
     self._continue = jax.jit(continue_members, out_shardings=self._replicated)
     self._place = jax.jit(lambda states: jax.tree.map(_of_kind, states, self._shapes), out_shardings=self._shardings)
     self._gather = jax.jit(lambda states: states, out_shardings=self._replicated)
@@ -126,7 +128,7 @@ class ShardedMembers:
 
   def trace_evaluation(self, num_episodes: int) -> None:
     """Traces what `evaluate` will run, as `members.Members.trace_evaluation`."""
-    episodes = jax.eval_shape(lambda key: self._begin(key, num_episodes), self._shapes.key)
+    episodes = self._begin.eval_shape(self._shapes.key, num_episodes)
     jax.eval_shape(self._continue, self._shapes.policy, self.config, episodes)
 
   def evaluate(

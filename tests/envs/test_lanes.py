@@ -281,3 +281,37 @@ def test_brax_has_the_same_step_and_derivative(task, backend):
   np.testing.assert_allclose(reached.obs, expected.obs, rtol=1e-4, atol=1e-5)
   assert np.linalg.norm(expected_gradient) > 1e-3
   np.testing.assert_allclose(gradient, expected_gradient, rtol=1e-3, atol=1e-5)
+
+
+class _Turning:
+  """A point that a matrix of its own turns."""
+
+  observation_size, action_size, episode_length, differentiable = 2, 2, 5, True
+
+  def __init__(self, batch_last):
+    self.batch_last = batch_last
+
+  def reset(self, key):
+    position = jax.random.normal(key, (2,))
+    return envs.State(position, position, jnp.zeros(()), jnp.zeros(()), jnp.zeros(()))
+
+  def step(self, state, action):
+    turn = jnp.eye(2) + jnp.outer(action, state.physics)
+    position = jnp.tanh(turn @ state.physics)
+    return state.replace(physics=position, obs=position, reward=-position @ position)
+
+
+def test_an_environment_says_that_its_copies_lie_along_the_last_axis():
+  first, last = (envs.vectorize(_Turning(batch_last), 4) for batch_last in (False, True))
+  state = first.reset(jax.random.key(0))
+  actions = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (7, 4, 2)))  # beyond the time limit
+
+  def rollout(batch):
+    return lambda actions: jnp.sum(jax.lax.scan(lambda *x: (batch.step(*x), None), state, actions)[0].final_obs ** 2)
+
+  expected = jax.value_and_grad(rollout(first))(actions)
+  actual = jax.value_and_grad(rollout(last))(actions)
+  assert np.any(expected[1])
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12), actual, expected)
+  assert "dot_general" in _kinds(first.step, state, actions[0])
+  assert "dot_general" not in _kinds(last.step, state, actions[0])

@@ -171,7 +171,7 @@ def test_devices_never_wait_for_each_other():
   assert len(members.program.devices) == 2
   states = members.init([1, 2, 3])
   members.compile(states)
-  episodes = jax.eval_shape(lambda key: members.program.begin_episodes(key, 4), states.key)
+  episodes = members.program.begin_episodes.eval_shape(states.key, 4)
   place = lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=members.program.sharding)  # noqa: E731
   episodes = jax.tree.map(place, episodes)
   evaluation = members.program.continue_episodes.lower(states.policy, members.config, episodes).compile()
