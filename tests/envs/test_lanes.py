@@ -90,7 +90,7 @@ def test_runs_together_are_all_rows_in_their_order(rows):
 _X = jnp.asarray(np.random.default_rng(0).normal(size=(5, 3, 4)))
 
 
-@hypothesis.settings(max_examples=15)
+@hypothesis.settings(max_examples=6)
 @hypothesis.given(
   st.lists(st.integers(-5, 4), min_size=1, max_size=8), st.integers(0, 2), st.sampled_from(["wrap", "clip"])
 )
@@ -99,7 +99,7 @@ def test_takes_along_any_axis(rows, axis, mode):
   _require_equal(lambda x: jnp.take(x, np.asarray([*rows, 0]), axis=axis, mode=mode), _X, sliced=True)
 
 
-@hypothesis.settings(max_examples=15)
+@hypothesis.settings(max_examples=6)
 @hypothesis.given(st.lists(st.integers(-1, 6), min_size=1, max_size=9))
 def test_sums_by_segment_and_what_lies_outside_is_dropped(segments):
   values = jnp.asarray(np.random.default_rng(1).normal(size=(len(segments) + 1, 3)))
