@@ -12,7 +12,8 @@ from jax.core import Tracer
 from jax.extend.core import ClosedJaxpr, JaxprEqn, Literal, Var
 
 from gippo_jax.envs.base import PyTree
-from gippo_jax.envs.lanes.rules import RULES, bind, one_by_one
+from gippo_jax.envs.lanes.equations import bind, scan_sizes
+from gippo_jax.envs.lanes.rules import RULES, one_by_one
 from gippo_jax.envs.lanes.values import Lanes, Value
 
 R = TypeVar("R")
@@ -106,7 +107,7 @@ def _may_be_indices(equation: JaxprEqn) -> bool:
 
 def _scan(lanes: Lanes, equation: JaxprEqn, inputs: Sequence[Value]) -> Sequence[jax.Array]:
   params = equation.params
-  num_consts, num_carry = params["num_consts"], params["num_carry"]
+  num_consts, num_carry = scan_sizes(equation)
   loop = num_consts + num_carry
   consts, begin, rows = inputs[:num_consts], inputs[num_consts:loop], inputs[loop:]
 

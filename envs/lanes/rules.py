@@ -11,6 +11,7 @@ import numpy as np
 from jax.extend.core import JaxprEqn
 
 from gippo_jax.envs.lanes import indexing
+from gippo_jax.envs.lanes.equations import bind
 from gippo_jax.envs.lanes.products import dot_general
 from gippo_jax.envs.lanes.values import SHORT, Lanes, Value
 
@@ -30,14 +31,6 @@ _ALONG_AXES = (
   *("reduce_max", "reduce_min", "reduce_prod", "reduce_and", "reduce_or", "argmax", "argmin", "rev", "split"),
   *("cumsum", "cumprod", "cummax", "cummin", "cumlogsumexp", "sort", "squeeze", "concatenate"),
 )
-
-
-def bind(equation: JaxprEqn, arrays: Sequence[jax.Array], **changes: object) -> Sequence[jax.Array]:
-  """An equation's results for other inputs, with some parameters changed."""
-  bound = equation.primitive.get_bind_params(equation.params)
-  subfunctions, parameters = ((), bound) if isinstance(bound, dict) else bound  # as JAX 0.10 has it, as before
-  made = equation.primitive.bind(*subfunctions, *arrays, **{**parameters, **changes})
-  return made if equation.primitive.multiple_results else [made]
 
 
 def one_by_one(lanes: Lanes, equation: JaxprEqn, inputs: Sequence[Value]) -> Sequence[jax.Array]:

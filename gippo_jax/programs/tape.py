@@ -7,13 +7,15 @@ that each value, and on the way back each derivative, can be looked at.
 import dataclasses
 import os
 import sysconfig
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
+
+from gippo_jax.envs.lanes.equations import bind, scan_sizes
 
 # Calls that are their body: a compiled function, one whose values are computed again on the way back.
 _CALLS = ("jit", "pjit", "closed_call", "core_call", "checkpoint", "remat", "remat2")
@@ -124,18 +126,11 @@ class Tape:
       return self._scan(equation, inputs, stack)
     if kind == "while":
       return self._while(equation, inputs, stack)
-    bound = equation.primitive.get_bind_params(params)
-    subfunctions, parameters = ((), bound) if isinstance(bound, dict) else bound  # as JAX 0.10 has it, as before
-
-    def function(*values: jax.Array) -> Sequence[jax.Array]:
-      made = equation.primitive.bind(*subfunctions, *values, **parameters)
-      return made if equation.primitive.multiple_results else [made]
-
-    return self._do(function, inputs, equation, stack)
+    return self._do(lambda *values: bind(equation, values), inputs, equation, stack)
 
   def _scan(self, equation: JaxprEqn, inputs: list[Cell], stack: tuple[Frame, ...]) -> list[Cell]:
     params = equation.params
-    num_consts, num_carry = _scan_sizes(params)
+    num_consts, num_carry = scan_sizes(equation)
     length = params["length"]
     consts, carry = inputs[:num_consts], inputs[num_consts : num_consts + num_carry]
     rows: list[list[Cell]] = []
@@ -224,14 +219,6 @@ def _joined(inner: tuple[Frame, ...], name: str, outer: tuple[Frame, ...]) -> tu
   if name in names:
     return inner[: names.index(name) + 1] + outer
   return inner if lines_of_users(inner) else inner + outer
-
-
-def _scan_sizes(params: Mapping[str, Any]) -> tuple[int, int]:
-  """How many of a scan's inputs are constants, and how many it carries."""
-  if "num_consts" in params:
-    return params["num_consts"], params["num_carry"]
-  consts, carry, _ = params["ft_in"].unpack()  # as JAX has it since 0.11
-  return len(list(consts.vals)), len(list(carry.vals))
 
 
 def _entry_of(index: int) -> Callable[[jax.Array], list[jax.Array]]:
