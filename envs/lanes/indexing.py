@@ -1,8 +1,8 @@
 """Gathers and scatters by constant indices, written with slices.
 
 Simulators take the parents of their joints and sum the forces on their bodies by arrays of indices that never change.
-The derivative of such a gather is a scatter, which XLA's CPU compiler does index by index. That of a slice is a padded
-array, which melts into the arithmetic around it.
+The derivative of such a gather is a scatter, which stays an operation of its own on a CPU. That of a slice is a padded
+array, which can melt into the arithmetic around it.
 """
 
 import math
