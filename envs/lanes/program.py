@@ -12,6 +12,7 @@ from jax.core import Tracer
 from jax.extend.core import ClosedJaxpr, JaxprEqn, Literal, Var
 
 from gippo_jax.envs.base import PyTree
+from gippo_jax.envs.lanes import constants
 from gippo_jax.envs.lanes.equations import bind, scan_sizes
 from gippo_jax.envs.lanes.rules import RULES, one_by_one
 from gippo_jax.envs.lanes.values import Lanes, Value
@@ -93,6 +94,9 @@ def _shared(equation: JaxprEqn, inputs: Sequence[Value], constant: bool) -> list
   arrays = [value.array for value in inputs]
   if not constant:
     return [Value(array, False, False) for array in bind(equation, arrays)]
+  made = constants.evaluate(equation.primitive.name, equation.params, [np.asarray(array) for array in arrays])
+  if made is not None:
+    return [Value(cast(jax.Array, made), False, True)]
   with jax.ensure_compile_time_eval():
     return [Value(array, False, True) for array in bind(equation, arrays)]
 

@@ -19,7 +19,7 @@ passes, stand beside.
 import functools
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
@@ -33,6 +33,7 @@ from gippo_jax.learning.rollout import collect, collect_with_advantage_gradient
 from gippo_jax.learning.setup import make_setup
 from gippo_jax.parsing import parse
 from gippo_jax.plain import Plain
+from gippo_jax.programs import compilation
 from gippo_jax.programs.epochs import make_epochs
 from gippo_jax.programs.memory import program_bytes
 
@@ -56,6 +57,14 @@ COLUMNS = (
 )
 
 
+class Prepared(NamedTuple):
+  """A program to be compiled, what the compiler is told, and the program's arguments."""
+
+  lowered: jax.stages.Lowered
+  options: compilation.Options | None
+  arguments: tuple[Any, ...]
+
+
 class _AlongTheFirst:
   """An environment whose copies lie along the first axis."""
 
@@ -68,7 +77,7 @@ class _AlongTheFirst:
     return getattr(self._env, name)
 
 
-def prepare(problem: str, num_envs: int, horizon: int) -> dict[str, tuple[jax.stages.Lowered, tuple[Any, ...]]]:
+def prepare(problem: str, num_envs: int, horizon: int) -> dict[str, Prepared]:
   """Lowers the programs of a window.
 
   Args:
@@ -77,8 +86,8 @@ def prepare(problem: str, num_envs: int, horizon: int) -> dict[str, tuple[jax.st
     horizon: steps per window.
 
   Returns:
-    By name, `forward`, `bare`, `mapped`, `trainer` and `stored`: the program to be compiled and its arguments. `mapped`
-    is there where the environments lie along the last axis.
+    By name, `forward`, `bare`, `mapped`, `trainer` and `stored`: `mapped` where the environments lie along the last
+    axis.
   """
   values = physics.get_config(problem)
   values.num_envs, values.horizon = num_envs, horizon
@@ -108,7 +117,10 @@ def prepare(problem: str, num_envs: int, horizon: int) -> dict[str, tuple[jax.st
     "trainer": (with_gradient, (state, noise, config.replace(rematerialize=True))),
     "stored": (with_gradient, (state, noise, config.replace(rematerialize=False))),
   }
-  return {name: (jax.jit(function).lower(*arguments), arguments) for name, (function, arguments) in calls.items()}
+  return {
+    name: Prepared(jax.jit(function).lower(*arguments), None if name == "mapped" else compilation.often(env), arguments)
+    for name, (function, arguments) in calls.items()
+  }
 
 
 def measure(problem: str, num_envs: int = _NUM_ENVS, horizon: int = _HORIZON) -> Plain:
@@ -124,9 +136,9 @@ def measure(problem: str, num_envs: int = _NUM_ENVS, horizon: int = _HORIZON) ->
     `stored_ratio`, of the trainer's time to the bare gradient's, with and without recomputation.
   """
   compile_seconds, calls, temporary = {}, {}, {}
-  for name, (lowered, arguments) in prepare(problem, num_envs, horizon).items():
+  for name, (lowered, options, arguments) in prepare(problem, num_envs, horizon).items():
     begin = time.perf_counter()
-    program = lowered.compile()
+    program = lowered.compile(options)
     compile_seconds[name] = time.perf_counter() - begin
     temporary[name] = program_bytes(program).get("temporary")
     calls[name] = functools.partial(program, *arguments)

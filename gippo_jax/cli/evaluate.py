@@ -28,13 +28,13 @@ def main(words: Sequence[str]) -> int:
   del words
   if _WORKDIR.value is None:
     raise UserError("--workdir is missing; allowed: the folder of a run")
-  from gippo_jax.programs.devices import configure_jax, quick_compilation
+  from gippo_jax.programs.devices import configure_jax
 
   configure_jax(1)
   import jax
   import numpy as np
 
-  from gippo_jax.programs import estimate, memory
+  from gippo_jax.programs import compilation, estimate, memory
   from gippo_jax.programs.evaluation import SLICE, begin_episodes, continue_episodes, run_to_end
   from gippo_jax.runs.environments import make_environment
   from gippo_jax.runs.files import write_json
@@ -50,8 +50,9 @@ def main(words: Sequence[str]) -> int:
   policies = [load_policy(folder, seed, _POLICY.value) for seed in seeds]
   env = make_environment(run.experiment.env)
   memory.require(2 * estimate.evaluation_bytes(env, _EPISODES.value), f"{_EPISODES.value} episodes side by side")
-  begin = jax.jit(lambda key: begin_episodes(env, key, _EPISODES.value), compiler_options=quick_compilation())
-  advance = jax.jit(lambda policy, episodes: continue_episodes(policy, env, episodes, SLICE))
+  begin = jax.jit(lambda key: begin_episodes(env, key, _EPISODES.value), compiler_options=compilation.once())
+  often = compilation.often(env)
+  advance = jax.jit(lambda policy, episodes: continue_episodes(policy, env, episodes, SLICE), compiler_options=often)
 
   def returns_of(policy):
     start = begin(jax.random.key(_EPISODE_SEED.value))

@@ -13,11 +13,6 @@ def num_cores() -> int:
   return os.cpu_count() or 1
 
 
-def quick_compilation() -> dict[str, bool | str] | None:
-  """Options of the compiler for a program that runs once: a CPU's code is not optimised, which takes half the time."""
-  return {"xla_backend_optimization_level": "0"} if jax.default_backend() == "cpu" else None
-
-
 # What XLA is told so that a GPU computes the same bits every time: no atomics, no choice of kernels by their speed.
 _DETERMINISTIC = ("--xla_gpu_deterministic_ops=true", "--xla_gpu_autotune_level=0")
 

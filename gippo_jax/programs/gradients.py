@@ -16,6 +16,7 @@ from gippo_jax.envs.wrappers import EpisodeState, TimeLimit, vectorize
 from gippo_jax.errors import UserError
 from gippo_jax.learning.gradient_health import drop_nonfinite
 from gippo_jax.learning.policies import Policy
+from gippo_jax.programs import compilation
 
 
 class Played(struct.PyTreeNode):
@@ -280,7 +281,7 @@ def _differentiable(env: Environment, window, environments: EpisodeState, key: j
   if not env.differentiable:
     raise UserError(f"config.env.name: {name_of(env)} says that it is not differentiable; {allowed}")
   try:
-    return window.lower(environments, key).compile()
+    return window.lower(environments, key).compile(compilation.often(env))
   except (TypeError, ValueError, NotImplementedError) as error:
     advice = getattr(env, "gradient_advice", "")
     reason = str(error).strip().splitlines()[0] + (f"; try {advice}" if advice else "")

@@ -174,7 +174,7 @@ class Members:
     """Traces what `evaluate` will run, so that what cannot be is known before the training."""
     states = self.abstract_states()
     episodes = self.program.begin_episodes.eval_shape(states.key, num_episodes)
-    jax.eval_shape(self.program.continue_episodes, states.policy, self.config, episodes)
+    self.program.continue_episodes.eval_shape(states.policy, self.config, episodes)
 
   def evaluate(
     self, states: TrainingState, num_episodes: int, of_best: bool = False, stop: Callable[[], bool] = _never

@@ -9,8 +9,7 @@ from gippo_jax.config import Config
 from gippo_jax.envs.base import Environment
 from gippo_jax.envs.border import Cast, check
 from gippo_jax.errors import UserError
-from gippo_jax.programs import memory
-from gippo_jax.programs.devices import quick_compilation
+from gippo_jax.programs import compilation, memory
 
 _LEAST_STEPS = 4
 _MOST_STEPS = 32
@@ -57,7 +56,7 @@ def probe_gradients(env: Environment, config: Config) -> None:
 
   try:
     lowered = jax.jit(jax.grad(total_reward)).lower(actions)
-    compiled = lowered.compile(quick_compilation())
+    compiled = lowered.compile(compilation.once())
   except (TypeError, ValueError, NotImplementedError) as error:
     advice = getattr(env, "gradient_advice", "")
     reason = f"differentiating it failed: {str(error).splitlines()[0]}" + (f"; try {advice}" if advice else "")

@@ -19,8 +19,7 @@ from gippo_jax.learning.agents import make_networks
 from gippo_jax.learning.policies import make_policy
 from gippo_jax.learning.sharding import Device
 from gippo_jax.learning.state import PolicyState, TrainingState
-from gippo_jax.programs import memory
-from gippo_jax.programs.devices import quick_compilation
+from gippo_jax.programs import compilation, memory
 from gippo_jax.programs.epochs import make_epochs, run_chunk
 from gippo_jax.programs.evaluation import SLICE, Episodes, begin_episodes, continue_episodes
 
@@ -141,9 +140,11 @@ class Program:
     def continue_members(policies, configs, episodes):
       return jax.lax.map(lambda member: continue_member(env, *member), (policies, configs, episodes))
 
-    self.init = jax.jit(sharded(init, members, members), compiler_options=quick_compilation())
-    self.begin_episodes = jax.jit(begin_shards, static_argnums=1, compiler_options=quick_compilation())
-    self.continue_episodes = jax.jit(sharded(continue_members, members, members, members), donate_argnums=2)
+    once, often = compilation.once(), compilation.often(env)
+    self.init = jax.jit(sharded(init, members, members), compiler_options=once)
+    self.begin_episodes = jax.jit(begin_shards, static_argnums=1, compiler_options=once)
+    continue_shards = sharded(continue_members, members, members, members)
+    self.continue_episodes = jax.jit(continue_shards, donate_argnums=2, compiler_options=often)
     self._advance = jax.jit(sharded(advance, members, members, members), donate_argnums=0)
     self._compiled: Callable[..., tuple[TrainingState, Metrics]] | None = None
 
@@ -153,7 +154,7 @@ class Program:
       self._compiled = self._advance
       return
     num_epochs = self.place(np.zeros(self.rows, np.int32))
-    self._compiled = self._advance.lower(states, config, num_epochs).compile()
+    self._compiled = self._advance.lower(states, config, num_epochs).compile(compilation.often(self.env))
 
   @property
   def is_compiled(self) -> bool:

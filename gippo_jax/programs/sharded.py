@@ -17,8 +17,7 @@ from gippo_jax.envs.base import Environment
 from gippo_jax.errors import UserError
 from gippo_jax.learning.sharding import ENVIRONMENT, environment_mesh
 from gippo_jax.learning.state import TrainingState, best_or_last
-from gippo_jax.programs import memory
-from gippo_jax.programs.devices import quick_compilation
+from gippo_jax.programs import compilation, memory
 from gippo_jax.programs.epochs import make_epochs, run_chunk
 from gippo_jax.programs.evaluation import run_to_end
 from gippo_jax.programs.members import PendingMetrics
@@ -71,11 +70,11 @@ class ShardedMembers:
     seeds = jax.ShapeDtypeStruct((num_members,), np.uint32)
     self._shapes = jax.eval_shape(init, seeds, self.config)
     self._shardings = state_shardings(self._mesh, self._shapes)
-    quick = quick_compilation()
-    self._init = jax.jit(init, out_shardings=self._shardings, compiler_options=quick)
+    once, self._often = compilation.once(), compilation.often(env)
+    self._init = jax.jit(init, out_shardings=self._shardings, compiler_options=once)
     self._advance = jax.jit(advance, out_shardings=(self._shardings, self._replicated), donate_argnums=0)
-    self._begin = jax.jit(begin_members, static_argnums=1, out_shardings=self._replicated, compiler_options=quick)
-    self._continue = jax.jit(continue_members, out_shardings=self._replicated)
+    self._begin = jax.jit(begin_members, static_argnums=1, out_shardings=self._replicated, compiler_options=once)
+    self._continue = jax.jit(continue_members, out_shardings=self._replicated, compiler_options=self._often)
     self._place = jax.jit(lambda states: jax.tree.map(_of_kind, states, self._shapes), out_shardings=self._shardings)
     self._gather = jax.jit(lambda states: states, out_shardings=self._replicated)
     self._compiled: jax.stages.Compiled | None = None
@@ -92,7 +91,8 @@ class ShardedMembers:
   def compile(self, states: TrainingState) -> None:
     """Compiles the chunk, so that its time can be told apart."""
     with jax.set_mesh(self._mesh):
-      self._compiled = self._advance.lower(states, self.config, self._epochs_of_members(0, None)).compile()
+      lowered = self._advance.lower(states, self.config, self._epochs_of_members(0, None))
+      self._compiled = lowered.compile(self._often)
 
   @property
   def program_bytes(self) -> dict[str, int]:
@@ -129,7 +129,7 @@ class ShardedMembers:
   def trace_evaluation(self, num_episodes: int) -> None:
     """Traces what `evaluate` will run, as `members.Members.trace_evaluation`."""
     episodes = self._begin.eval_shape(self._shapes.key, num_episodes)
-    jax.eval_shape(self._continue, self._shapes.policy, self.config, episodes)
+    self._continue.eval_shape(self._shapes.policy, self.config, episodes)
 
   def evaluate(
     self, states: TrainingState, num_episodes: int, of_best: bool = False, stop: Callable[[], bool] = lambda: False

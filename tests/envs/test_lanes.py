@@ -10,7 +10,8 @@ from jax.extend.core import ClosedJaxpr, Jaxpr
 
 from gippo_jax import envs
 from gippo_jax.envs.lanes.indexing import Run, runs_of
-from gippo_jax.envs.lanes.program import vectorized
+from gippo_jax.envs.lanes.program import _evaluate, vectorized
+from gippo_jax.envs.lanes.values import Lanes, Value
 from gippo_jax.envs.wrappers import AutoReset, TimeLimit
 
 _INDEXED = ("gather", "scatter", "scatter-add")
@@ -85,6 +86,27 @@ def test_runs_are_rows_at_equal_steps(rows, expected):
 def test_runs_together_are_all_rows_in_their_order(rows):
   again = [first + step * index for first, step, number in runs_of(rows) for index in range(number)]
   assert again == rows
+
+
+_INTEGERS = st.integers(-7, 7)
+
+
+@hypothesis.given(st.lists(st.tuples(_INTEGERS, _INTEGERS), min_size=1, max_size=5))
+def test_constants_are_what_jax_makes_of_them(pairs):
+  def function(a, b):
+    which = (a < b) | ~(a >= 2) & (b != a) | (a == 3) | (a <= -6) | (b > 5)
+    chosen = jnp.where(which, a % 5 - b, jnp.maximum(a * b, jnp.minimum(a, -b)))
+    spread = jnp.reshape(jnp.broadcast_to(chosen[:, None], (*chosen.shape, 2)), (-1,)) + jax.lax.rem(a, b)[0]
+    counted = jax.lax.broadcasted_iota(jnp.int32, (2, 3), 1)
+    return jnp.concatenate([spread, a]).astype(jnp.int16), counted, jnp.squeeze(counted[:1], 0), a // 3
+
+  values = [jnp.asarray(side, jnp.int32) for side in zip(*pairs, strict=True)]
+  program = jax.make_jaxpr(function)(*values)
+  known = [Value(value, False, True) for value in values]
+  made = [value.array for value in _evaluate(Lanes(3), program, known)]
+  for ours, theirs in zip(made, function(*values), strict=True):
+    assert ours.dtype == theirs.dtype
+    np.testing.assert_array_equal(ours, theirs)
 
 
 _X = jnp.asarray(np.random.default_rng(0).normal(size=(5, 3, 4)))
