@@ -13,6 +13,12 @@ def num_cores() -> int:
   return os.cpu_count() or 1
 
 
+def num_threads() -> int:
+  """Threads on which XLA's programs run on a CPU: one per core or `PJRT_NPROC`, and no fewer than there are devices."""
+  wanted = os.environ.get("PJRT_NPROC", "")
+  return max(int(wanted) if wanted.isdigit() else num_cores(), jax.local_device_count())
+
+
 # What XLA is told so that a GPU computes the same bits every time: no atomics, no choice of kernels by their speed.
 _DETERMINISTIC = ("--xla_gpu_deterministic_ops=true", "--xla_gpu_autotune_level=0")
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from gippo_jax.errors import UserError
 from gippo_jax.plain import Plain, PlainMapping
+from gippo_jax.programs.devices import num_threads
 from gippo_jax.runs.arrays import DamagedFile, Leaf, read_header
 
 # The epoch after which states are hashed: late enough that everything has moved, early enough that a second run is
@@ -96,17 +97,21 @@ def software(by_environment: bool) -> Plain:
     by_environment: whether environments are spread over devices, not seeds.
   """
   device = jax.devices()[0]
+  threads = {"threads": num_threads()} if device.platform == "cpu" else {}  # the order of sums follows their number
   return {
     "jax": jax.__version__,
     "jaxlib": jaxlib.__version__,
     "device": f"{device.platform} {device.device_kind}",
     "spread": f"environments over {jax.device_count()} devices" if by_environment else "seeds over devices",
+    **threads,
   }
 
 
 def changes(before: PlainMapping, now: PlainMapping) -> list[str]:
-  """What of the software is not what it was, in words."""
-  return [f"{name} is {now[name]!r}, it was {before.get(name)!r}" for name in now if before.get(name) != now[name]]
+  """What of the software is not what it was, in words; what was not written down then is left out."""
+  return [
+    f"{name} is {now[name]!r}, it was {before[name]!r}" for name in now if before.get(name, now[name]) != now[name]
+  ]
 
 
 def spreads_environments(file: pathlib.Path) -> bool:

@@ -84,10 +84,18 @@ def test_seeds_of_one_program_are_those_run_alone(finished, run, tmp_path):
 
 
 @pytest.mark.slow
-def test_seeds_of_one_program_are_bit_for_bit_those_run_alone(tmp_path):
+@pytest.mark.parametrize(
+  "config",
+  [
+    pytest.param((f"{CONFIG}:ackley2", "--config.num_epochs=60", *SMALL), id="small"),
+    # Sums over so many samples are made by several threads.
+    pytest.param(("physics:cartpole,ppo", "--config.num_epochs=5"), id="wide"),
+  ],
+)
+def test_seeds_of_one_program_are_bit_for_bit_those_run_alone(tmp_path, config):
   """As XLA compiles for users: a core trains three seeds one after the other, or one."""
   compiled = environment_of(XLA_FLAGS="")
-  arguments = (f"--config={CONFIG}:ackley2", "--config.num_epochs=60", *SMALL)
+  arguments = (f"--config={config[0]}", *config[1:])
   for name, seeds in (("together", "num_seeds=3"), ("alone", "seed=3")):
     words = command("gippo_jax.main", *arguments, f"--config.{seeds}", f"--workdir={tmp_path / name}")
     process = execute(compiled, *words)
