@@ -1,11 +1,15 @@
-"""How other packages are used: under the promotion rules they count on, and without what they say at import."""
+"""How other packages are used: under the rules they count on, without what they say at import, traced once."""
 
 import contextlib
+import functools
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar, cast
 
 import jax
+
+F = TypeVar("F", bound=Callable[..., object])
 
 
 @contextlib.contextmanager
@@ -24,3 +28,21 @@ def quiet_brax() -> Iterator[None]:
   with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
     warnings.simplefilter("ignore", UserWarning)
     yield
+
+
+def traced_once(method: F) -> F:
+  """A pure method of an object that never changes, whose Python runs once for arguments of the same shapes and types.
+
+  A simulator's step is a second of Python and more, and a training has it in several programs.
+  """
+  name = f"_traced_{method.__name__}"
+
+  @functools.wraps(method)
+  def call(own: object, *args: object) -> object:
+    known = vars(own)
+    if name not in known:
+      # Inlined, so that programs are made of its operations, as they would be otherwise.
+      known[name] = jax.jit(functools.partial(method, own), inline=True)
+    return known[name](*args)
+
+  return cast(F, call)

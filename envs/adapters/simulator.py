@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from gippo_jax.envs.adapters.common import settle, to_scalar
 from gippo_jax.envs.adapters.mjx_search import finite_line_search
 from gippo_jax.envs.base import PyTree, State, require_positive_integer
-from gippo_jax.envs.third_party import standard_promotion
+from gippo_jax.envs.third_party import standard_promotion, traced_once
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -61,6 +61,7 @@ class Simulator:
   def action_size(self) -> int:
     return int(self.inner.action_size)
 
+  @traced_once
   def reset(self, key: jax.Array) -> State:
     with standard_promotion():
       # Both packages use keys of the old kind, arrays of integers, and so may an environment's own code.
@@ -68,6 +69,7 @@ class Simulator:
     zero = jnp.zeros(())
     return State(physics=inner, obs=self._observe(inner), reward=zero, terminated=zero, truncated=zero)
 
+  @traced_once
   def step(self, state: State, action: jax.Array) -> State:
     # Environments write into the dicts of the state that they are given; they get a copy, so that `step` stays pure.
     before = jax.tree.map(lambda leaf: leaf, state.physics)

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from gippo_jax.envs.base import PyTree
-from gippo_jax.envs.third_party import quiet_brax, standard_promotion
+from gippo_jax.envs.third_party import quiet_brax, standard_promotion, traced_once
 
 Array = jax.Array
 
@@ -88,6 +88,7 @@ class Engine:
   def _pipeline(self):
     return importlib.import_module(f"brax.{self.backend}.pipeline")
 
+  @traced_once
   @_promoting
   def init(self, q: Array, qd: Array) -> PyTree:
     """The state to carry, with at least `q` and `qd`, for positions and velocities of the joints.
@@ -101,6 +102,7 @@ class Engine:
       return Coordinates(q, qd, jnp.zeros_like(qd))
     return self._strip(self._pipeline.init(self.system, q, qd))
 
+  @traced_once
   @_promoting
   def advance(self, carried: PyTree, action: Array) -> PyTree:
     """The state one control step later, the action held.
