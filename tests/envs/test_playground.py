@@ -22,7 +22,7 @@ def test_what_playground_names_and_parameters_are_allowed(playground):
   with pytest.raises(ValueError, match=r"env\.name: 'playground:Cow' is unknown; known: playground:AcrobotSwingup"):
     envs.make("playground:Cow")
   with pytest.raises(
-    ValueError, match=r"env\.mass: .* known: episode_length, iterations, observation, held_line_search, ctrl_dt"
+    ValueError, match=r"env\.mass: .* known: episode_length, iterations, observation, ctrl_dt"
   ):
     envs.make("playground:CartpoleSwingup", mass=1.0)
   with pytest.raises(ValueError, match=r"env\.iterations: 0 is not allowed"):
