@@ -21,9 +21,7 @@ def playground():
 def test_what_playground_names_and_parameters_are_allowed(playground):
   with pytest.raises(ValueError, match=r"env\.name: 'playground:Cow' is unknown; known: playground:AcrobotSwingup"):
     envs.make("playground:Cow")
-  with pytest.raises(
-    ValueError, match=r"env\.mass: .* known: episode_length, iterations, observation, ctrl_dt"
-  ):
+  with pytest.raises(ValueError, match=r"env\.mass: .* known: episode_length, iterations, observation, ctrl_dt"):
     envs.make("playground:CartpoleSwingup", mass=1.0)
   with pytest.raises(ValueError, match=r"env\.iterations: 0 is not allowed"):
     envs.make("playground:CartpoleSwingup", iterations=0)
@@ -54,5 +52,5 @@ def test_playground_cartpole_runs_and_has_a_gradient(playground):
 
 @pytest.mark.slow
 def test_the_probe_says_what_makes_playground_differentiable(playground):
-  with pytest.raises(UserError, match=r"playground:CartpoleSwingup, but .*; try env.iterations=1; allowed: lr, ppo$"):
+  with pytest.raises(UserError, match=r"playground:CartpoleSwingup, but .*; try env.iterations=1; allowed: lr, ppo, "):
     probe_gradients(envs.make("playground:CartpoleSwingup", iterations=4), GRADIENT_CONFIG)
