@@ -3,22 +3,26 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 Parameters = Mapping[str, Any]
 
 
-def evaluate(kind: str, params: Parameters, arrays: Sequence[np.ndarray]) -> np.ndarray | None:
+def evaluate(kind: str, params: Parameters, operands: Sequence[jax.Array]) -> np.ndarray | None:
   """Result of an operation.
 
   Args:
     kind: name of JAX's primitive.
     params: its parameters.
-    arrays: operands; integers or truth values.
+    operands: what it is applied to, all known.
 
   Returns:
-    The result; `None` for an operation that is not known here.
+    The result; `None` for an operation that is not known here, or on numbers of which NumPy may make something else.
   """
+  if not all(isinstance(operand.dtype, np.dtype) and operand.dtype.kind in "biu" for operand in operands):
+    return None  # random keys, and floats, which NumPy rounds to integers in its own way
+  arrays = [np.asarray(operand) for operand in operands]
   if kind == "rem" and not np.all(arrays[1]):
     return None  # NumPy has another word for what is left of a division by zero
   if kind in _PLAIN:
@@ -38,6 +42,12 @@ def _broadcast(params: Parameters, array: np.ndarray) -> np.ndarray:
   shape, axes = params["shape"], params["broadcast_dimensions"]
   missing = [axis for axis in range(len(shape)) if axis not in axes]
   return np.broadcast_to(np.expand_dims(array, missing), shape)
+
+
+def _select(params: Parameters, which: np.ndarray, *cases: np.ndarray) -> np.ndarray:
+  del params
+  nothing = np.zeros((), cases[0].dtype)  # with a plain 0, truth values would become integers
+  return np.select([which == index for index in range(len(cases))], cases, nothing)
 
 
 _PLAIN: dict[str, Callable[..., np.ndarray]] = {
@@ -64,6 +74,6 @@ _WITH_PARAMETERS: dict[str, Callable[..., np.ndarray]] = {
   "convert_element_type": lambda params, array: array.astype(params["new_dtype"]),
   "iota": _iota,
   "reshape": lambda params, array: np.reshape(array, params["new_sizes"]),
-  "select_n": lambda params, which, *cases: np.select([which == index for index in range(len(cases))], cases),
+  "select_n": _select,
   "squeeze": lambda params, array: np.squeeze(array, params["dimensions"]),
 }

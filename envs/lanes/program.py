@@ -94,7 +94,7 @@ def _shared(equation: JaxprEqn, inputs: Sequence[Value], constant: bool) -> list
   arrays = [value.array for value in inputs]
   if not constant:
     return [Value(array, False, False) for array in bind(equation, arrays)]
-  made = constants.evaluate(equation.primitive.name, equation.params, [np.asarray(array) for array in arrays])
+  made = constants.evaluate(equation.primitive.name, equation.params, arrays)
   if made is not None:
     return [Value(cast(jax.Array, made), False, True)]
   with jax.ensure_compile_time_eval():

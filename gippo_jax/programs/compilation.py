@@ -17,7 +17,7 @@ _OWN_SUMS: Options = {"xla_cpu_experimental_ynn_fusion_type": ""}
 
 
 def once() -> Options | None:
-  """Options for a program that runs once: a CPU's code is not optimised, which takes a third of the time."""
+  """Options for a program that runs once: a CPU's code is not optimised, which is sooner done."""
   if jax.default_backend() != "cpu":
     return None
   return {"xla_backend_optimization_level": "0", **_known(_OLDER_KERNELS)}

@@ -97,8 +97,9 @@ def test_constants_are_what_jax_makes_of_them(pairs):
     which = (a < b) | ~(a >= 2) & (b != a) | (a == 3) | (a <= -6) | (b > 5)
     chosen = jnp.where(which, a % 5 - b, jnp.maximum(a * b, jnp.minimum(a, -b)))
     spread = jnp.reshape(jnp.broadcast_to(chosen[:, None], (*chosen.shape, 2)), (-1,)) + jax.lax.rem(a, b)[0]
+    truth = jnp.where(a > 0, which, ~which)
     counted = jax.lax.broadcasted_iota(jnp.int32, (2, 3), 1)
-    return jnp.concatenate([spread, a]).astype(jnp.int16), counted, jnp.squeeze(counted[:1], 0), a // 3
+    return jnp.concatenate([spread, a]).astype(jnp.int16), counted, jnp.squeeze(counted[:1], 0), a // 3, truth
 
   values = [jnp.asarray(side, jnp.int32) for side in zip(*pairs, strict=True)]
   program = jax.make_jaxpr(function)(*values)
@@ -107,6 +108,15 @@ def test_constants_are_what_jax_makes_of_them(pairs):
   for ours, theirs in zip(made, function(*values), strict=True):
     assert ours.dtype == theirs.dtype
     np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_key_and_floats_among_the_constants():
+  key, turning = jax.random.key(3), np.array([2.7, -1.2])
+
+  def function(x):
+    return x * jax.random.bits(key, (2,)).astype(x.dtype) + jnp.asarray(turning).astype(jnp.int32).astype(x.dtype)
+
+  _require_equal(function, jnp.asarray([1.5, 2.5]))
 
 
 _X = jnp.asarray(np.random.default_rng(0).normal(size=(5, 3, 4)))

@@ -16,7 +16,7 @@ POINT_MASS = envs.make("point_mass", dimension=1, episode_length=5)
 
 @dataclasses.dataclass(frozen=True)
 class Last:
-  """A point mass whose copies lie along the last axis, and whose step sums three numbers."""
+  """A point mass whose copies lie along the last axis, and whose step sums some numbers."""
 
   batch_last: bool = True
 
@@ -52,10 +52,10 @@ def test_an_option_that_the_compiler_has_not_is_left_out(monkeypatch):
   jax.jit(jnp.sin, compiler_options=compilation.once())(1.0)
 
 
-@pytest.mark.skipif(
-  not compilation._is_known("xla_cpu_experimental_ynn_fusion_type", ""), reason="this XLA has no YNNPACK"
-)
 def test_training_and_evaluation_are_compiled_with_the_options_of_the_environment():
+  if not compilation._known(compilation._OWN_SUMS):
+    pytest.skip("jax 0.7 has no YNNPACK, whose calls are counted here")
+
   def calls_of_the_library(env):
     members = make_members(env, config_of("shac"), 1)
     states = members.abstract_states()
