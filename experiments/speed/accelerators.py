@@ -1,7 +1,8 @@
 """An accelerator: seeds, environments and the precision of its products.
 
-Every row is one compiled chunk of epochs, timed after a first one. A problem's programs are compiled side by side, a
-thread each, since a compiler uses few of the cores of a machine that has an accelerator.
+Every row is one compiled chunk of epochs, timed after a first one. All programs are compiled side by side, a process
+for each problem and a thread for each of its programs, since a compiler uses few of the cores of a machine that has an
+accelerator; nothing is timed before the last of them is ready.
 """
 
 # A ConfigDict's fields are of any type to a type checker.
@@ -9,8 +10,10 @@ thread each, since a compiler uses few of the cores of a machine that has an acc
 
 import concurrent.futures
 import itertools
+import multiprocessing
 import time
 from collections.abc import Iterator, Sequence
+from multiprocessing.connection import Connection
 from typing import NamedTuple
 
 import numpy as np
@@ -159,16 +162,45 @@ def measure(point: Point, compiled: Compiled, repeats: int) -> Plain:
 
 
 def rows(options: Options) -> Iterator[Plain]:
-  """Compiles the points of a problem together, then measures one after the other; then the next problem's."""
-  for _, of_a_problem in itertools.groupby(points(), key=lambda point: point.what):
-    yield from _rows(list(of_a_problem), options.repeats)
+  """Compiles the problems side by side, then measures one after the other."""
+  context = multiprocessing.get_context("spawn")
+  children = []
+  try:
+    for what, of_a_problem in itertools.groupby(points(), key=lambda point: point.what):
+      ours, theirs = context.Pipe()
+      child = context.Process(target=_measure_problem, args=(list(of_a_problem), options.repeats, theirs))
+      child.start()
+      theirs.close()  # so that its end is seen here
+      children.append((what, child, ours))
+    # A child that is compiled waits; whoever is still compiling holds up all.
+    compiled = [(what, ours) for what, _, ours in children if _receive(what, ours)]
+    for what, ours in compiled:
+      ours.send("measure")
+      while row := _receive(what, ours):
+        yield row
+  finally:
+    for _, child, _ in children:
+      child.terminate()
+      child.join()
 
 
-def _rows(chosen: Sequence[Point], repeats: int) -> Iterator[Plain]:
+def _receive(what: str, pipe: Connection) -> Plain | None:
+  """What a child says next, a row or that it has compiled; `None` at its end, which is told where it is early."""
+  try:
+    return pipe.recv()
+  except EOFError:
+    print(f"{what} is left out: its process ended", flush=True)
+    return None
+
+
+def _measure_problem(chosen: Sequence[Point], repeats: int, pipe: Connection) -> None:
+  """A process of its own: compiles a problem's points, says so, measures when it is told to, and says `None` last."""
   import jax
 
   with concurrent.futures.ThreadPoolExecutor(len(chosen)) as pool:
     programs = [pool.submit(compile_point, point) for point in chosen]  # leaving the pool waits for all
+  pipe.send({"compiled": True})
+  pipe.recv()
   single: dict[str, float] = {}
   for point in chosen:
     try:
@@ -178,7 +210,8 @@ def _rows(chosen: Sequence[Point], repeats: int) -> Iterator[Plain]:
       continue
     of_a_seed = float(np.median(row["epoch_seconds"])) / point.num_members
     row["over_one_seed"] = of_a_seed / single.setdefault(row["precision"], of_a_seed)
-    yield row
+    pipe.send(row)
+  pipe.send(None)
 
 
 def cells(row: Plain) -> list[str]:

@@ -79,6 +79,11 @@ BENCHMARKS = {
 }
 
 
+def _wide(share: float) -> Budget:
+  """3 M steps of a seed by 64 environments, of which an accelerator's epoch takes as long as 16."""
+  return Budget(5, share, (("num_envs", 64),))
+
+
 def _presets() -> dict[str, Preset]:
   # What two CPU cores do within two hours.
   within_two_hours = (
@@ -90,7 +95,12 @@ def _presets() -> dict[str, Preset]:
     "cpu": dict.fromkeys(within_two_hours, Budget(5, 1.0)),
     # Some hours for all columns: a column's seeds take half an hour and more.
     "long": dict.fromkeys((*within_two_hours, "playground_AcrobotSwingup", "playground_ReacherEasy"), Budget(5, 1.0)),
-    "gpu": dict.fromkeys(BENCHMARKS, Budget(5, 1.0)),
+    "gpu": {
+      **dict.fromkeys(("playground_PendulumSwingup", "playground_BallInCup"), _wide(0.15)),
+      "playground_FishSwim": _wide(0.25),
+      **dict.fromkeys(("playground_CheetahRun", "playground_WalkerRun", "playground_HopperHop"), _wide(0.075)),
+    },
+    "all": dict.fromkeys(BENCHMARKS, Budget(5, 1.0)),
   }
 
 
