@@ -174,6 +174,7 @@ def rows(options: Options) -> Iterator[Plain]:
       children.append((what, child, ours))
     # A child that is compiled waits; whoever is still compiling holds up all.
     compiled = [(what, ours) for what, _, ours in children if _receive(what, ours)]
+    print("accelerator: all programs are compiled", flush=True)
     for what, ours in compiled:
       ours.send("measure")
       while row := _receive(what, ours):
