@@ -14,7 +14,7 @@ from gippo_jax.envs.base import PyTree
 from gippo_jax.envs.wrappers import EpisodeState
 from gippo_jax.fields import Real
 from gippo_jax.learning import gaussian
-from gippo_jax.learning.advantages import generalized_advantages
+from gippo_jax.learning.advantages import lambda_returns
 from gippo_jax.learning.agents import Networks
 from gippo_jax.learning.gradient_health import drop_nonfinite
 from gippo_jax.learning.optimization import value_and_flat_gradient
@@ -25,9 +25,8 @@ from gippo_jax.registry import AlgorithmSpec
 
 
 def bootstrapped_returns(window: Window, discount: Real, gae_lambda: Real) -> jax.Array:
-  """Lambda-return `A_t + v_t` of every step; `[T, N]`."""
-  advantage = generalized_advantages(window.reward, window.value, window.next_value, window.done, discount, gae_lambda)
-  return advantage + window.value
+  """Lambda-return of every step; `[T, N]`."""
+  return lambda_returns(window.reward, window.next_value, window.done, discount, gae_lambda)
 
 
 def total_return(window: Window, discount: Real, gae_lambda: Real) -> jax.Array:

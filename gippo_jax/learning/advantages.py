@@ -47,6 +47,37 @@ def generalized_advantages(
   return advantage
 
 
+def lambda_returns(
+  reward: Float[Array, "T *batch"],
+  next_value: Float[Array, "T *batch"],
+  next_start: Float[Array, "T *batch"],
+  discount: Real,
+  gae_lambda: Real,
+) -> Float[Array, "T *batch"]:
+  """`R_t = r_t + discount ((1 - lambda) next_v_t + lambda R_{t+1})` (Sutton and Barto, 2nd edition, Eq. 12.20).
+
+  It is `A_t + v_t` of `generalized_advantages` where a step's `value` is the `next_value` of the step before, as it is
+  inside an episode; and it asks for no values of the observations acted on.
+
+  Args:
+    reward, next_value, next_start, discount, gae_lambda: as for `generalized_advantages`.
+
+  Returns:
+    Returns, `[T, ...]`; `R_{t+1}` is `next_v_t` at the window's end and wherever the next step begins an episode.
+  """
+  chex.assert_equal_shape([reward, next_value, next_start])
+
+  def backward(following, step):
+    reward_t, next_value_t, next_start_t = step
+    # Selected, not multiplied by 0: a NaN of the next episode stays there.
+    following = jnp.where(next_start_t > 0, next_value_t, (1.0 - gae_lambda) * next_value_t + gae_lambda * following)
+    returns = reward_t + discount * following
+    return returns, returns
+
+  _, returns = jax.lax.scan(backward, next_value[-1], (reward, next_value, next_start), reverse=True)
+  return returns
+
+
 def segment_starts(episode_start: Float[Array, "T N"]) -> Float[Array, "T N"]:
   """1 where a segment begins: at the window's first step and wherever an episode starts; `[T, N] -> [T, N]`."""
   return episode_start.at[0].set(1.0)

@@ -1,4 +1,4 @@
-"""Regression of the critic onto the targets `A_t + v_t`, and the target critic that follows it."""
+"""Regression of the critic onto lambda-returns, and the target critic that follows it."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -10,6 +10,7 @@ from jax.flatten_util import ravel_pytree
 
 from gippo_jax.envs.base import PyTree
 from gippo_jax.fields import Real
+from gippo_jax.learning.advantages import lambda_returns
 from gippo_jax.learning.agents import values_of
 from gippo_jax.learning.normalization import RunningStatistics
 from gippo_jax.learning.optimization import make_optimizer, value_and_flat_gradient
@@ -50,7 +51,7 @@ def fit_critic(
     Critic, target critic, moments, value statistics, and metrics.
   """
   networks, config = setup.networks, setup.config
-  targets = window.advantage + window.value
+  targets = lambda_returns(window.reward, window.next_value, window.done, config.discount, config.gae_lambda)
   statistics = state.value_statistics
   if config.normalize_values:
     statistics = statistics.update(targets.reshape(-1))

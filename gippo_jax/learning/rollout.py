@@ -174,10 +174,15 @@ def revalue(setup: Setup, state: TrainingState, window: Window, reward: jax.Arra
 def _values(
   setup: Setup, state: TrainingState, obs: jax.Array, reached: jax.Array, worthless: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-  """Target critic's values of the observations acted on and of those reached."""
-  stacked = jnp.stack([obs, reached])
-  value, next_value = apply_by_environment(lambda x: value_of(setup, state, x), stacked, axis=2)
-  return value, jnp.where(worthless > 0, 0.0, next_value)
+  """Target critic's values of the observations acted on and of those reached.
+
+  They are two evaluations, so that an algorithm that needs those reached alone pays for no others.
+  """
+
+  def values(x):
+    return apply_by_environment(lambda x: value_of(setup, state, x), x, axis=1)
+
+  return values(obs), jnp.where(worthless > 0, 0.0, values(reached))
 
 
 def value_of(setup: Setup, state: TrainingState, obs: jax.Array) -> jax.Array:

@@ -9,12 +9,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hypothesis_numpy
 
-from gippo_jax.learning.advantages import generalized_advantages, segment_starts, standardize
+from gippo_jax.learning.advantages import generalized_advantages, lambda_returns, segment_starts, standardize
 
 STEPS, ENVIRONMENTS = 7, 3
 SHAPE = (STEPS, ENVIRONMENTS)
 
 advantages_of = jax.jit(generalized_advantages)
+returns_of = jax.jit(lambda_returns)
 
 
 def floats():
@@ -68,6 +69,29 @@ def test_any_mix_of_ends_follows_the_plain_loop(
   )
   expected = plain_loop(reward, value, reached_value, terminated, truncated, discount, gae_lambda)
   np.testing.assert_allclose(actual, expected, rtol=1e-10, atol=1e-10)
+
+
+@settings(max_examples=25, deadline=None)
+@given(reward=floats(), next_value=floats(), ends=flags(), discount=st.floats(0.1, 1.0), gae_lambda=st.floats(0.0, 1.0))
+def test_lambda_returns_are_advantages_over_what_the_step_before_reached(
+  reward, next_value, ends, discount, gae_lambda
+):
+  """Where an episode begins the value is another's, and counts for nothing in the sum."""
+  value = np.concatenate([np.full((1, ENVIRONMENTS), 3.0), np.where(ends[:-1], -5.0, next_value[:-1])])
+  given = (ends.astype(float), np.float64(discount), np.float64(gae_lambda))
+  expected = advantages_of(reward, value, next_value, *given) + value
+  np.testing.assert_allclose(returns_of(reward, next_value, *given), expected, rtol=1e-10, atol=1e-10)
+
+
+def test_a_return_that_is_no_number_stays_in_its_episode():
+  reward, next_value, _ = inputs(5)
+  ends = np.zeros(SHAPE)
+  ends[3] = 1.0
+  reward[5, 1] = np.nan
+  returns = np.asarray(returns_of(reward, next_value, ends, np.float64(0.9), np.float64(0.8)))
+  assert np.isnan(returns[4:6, 1]).all()
+  assert np.isfinite(returns[:4]).all()
+  assert np.isfinite(returns[6:]).all()
 
 
 def test_lambda_zero_is_the_temporal_difference():

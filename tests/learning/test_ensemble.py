@@ -50,7 +50,9 @@ def test_each_critic_regresses_as_if_it_were_alone():
   setup, state, _ = setting(config_of("shac"))
   other = jax.tree.map(lambda leaf: leaf * 1.5, state.critic)
   obs = jnp.asarray(np.random.default_rng(0).normal(size=(6, 4, 4)))
-  window = types.SimpleNamespace(observation=obs, advantage=obs[..., 0], value=jnp.zeros((6, 4)))
+  # Every step ends its episode in what is worth nothing, so that its reward is the critic's target.
+  nothing = jnp.zeros((6, 4))
+  window = types.SimpleNamespace(observation=obs, reward=obs[..., 0], next_value=nothing, done=nothing + 1.0)
 
   def fit(setup, critic):
     moments = make_optimizer(setup.config, 0.7, 0.95).init(critic)
