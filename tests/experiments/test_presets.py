@@ -67,6 +67,15 @@ def test_every_benchmark_has_a_configuration_for_every_column():
   assert family.config_of("pendulum", "gippo").alpha.rule == "paper"
 
 
+def test_a_cards_preset_spends_three_million_steps_of_wide_windows_on_each_task():
+  family = benchmarks.FAMILY
+  for problem, budget in family.presets["gpu"].items():
+    config = family.config_of(problem, "sapo")
+    changes = dict(budget.changes)
+    steps = round(budget.share_of_epochs * config.num_epochs) * changes["num_envs"] * config.horizon
+    assert abs(steps - 3e6) < changes["num_envs"] * config.horizon, problem
+
+
 def test_the_table_shows_what_others_publish_with_its_budget_and_source():
   summary = {
     "seeds": [1],
