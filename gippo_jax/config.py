@@ -112,7 +112,7 @@ class Config:
   matmul_precision: str = choice(
     "highest",
     tuple(MATMUL_PRECISIONS),
-    "of products on accelerators, where a GPU takes bf16 for tf32; a CPU computes all in full",
+    "of products on accelerators; a GPU takes bf16 for tf32, a CPU any for highest",
   )
   actor: ActorConfig = group(ActorConfig)
   critic: CriticConfig = group(CriticConfig)
