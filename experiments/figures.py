@@ -14,8 +14,9 @@ from gippo_jax.cli.console import console
 from gippo_jax.errors import UserError
 from gippo_jax.experiments.tables.documents import save_figure
 from gippo_jax.experiments.tables.figure_alpha_policies import draw_alpha_policies
-from gippo_jax.experiments.tables.figure_curves import draw_alpha, draw_learning_curves, runs_of
+from gippo_jax.experiments.tables.figure_curves import draw_alpha, draw_learning_curves, lines_of, runs_of
 from gippo_jax.experiments.tables.figure_profiles import draw_profiles
+from gippo_jax.experiments.tables.lines import kept_lines, together
 from gippo_jax.experiments.tables.problems import FAMILIES
 from gippo_jax.experiments.tables.results import Results
 from gippo_jax.runs.metrics_version import require_one_version
@@ -25,6 +26,12 @@ _OUT = flags.DEFINE_string("out", "runs/figures", "Folder for the pictures.")
 _RUNS = flags.DEFINE_string(
   "runs", None, "Folder of the table whose runs are drawn. Default: --out if it holds one, else runs/table_FAMILY."
 )
+_KEEP = flags.DEFINE_string(
+  "keep", None, "Folder of earlier pictures: their learning curves, by the .csv beside each, where --runs has none."
+)
+
+# Pictures of learning curves, and whether they are against seconds.
+_CURVES = {"learning_curves": False, "learning_curves_seconds": True}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -51,11 +58,14 @@ def main(arguments: Sequence[str]) -> int:
     )
   folders = [folder for of_problem in curves.values() for folder in of_problem.values()]
   require_one_version({folder.name: Workdir(folder).metrics_version() for folder in folders}, "--runs")
-  save_figure(draw_learning_curves(family, curves), out, f"{prefix}learning_curves")
-  drawn.append("learning_curves")
-  if family_name == "benchmarks":
-    save_figure(draw_learning_curves(family, curves, by_time=True), out, f"{prefix}learning_curves_seconds")
-    drawn.append("learning_curves_seconds")
+  for name, by_time in _CURVES.items():
+    if by_time and family_name != "benchmarks":
+      continue
+    lines = lines_of(family, curves, by_time)
+    if _KEEP.value:
+      lines = together(family, lines, kept_lines(family, pathlib.Path(_KEEP.value) / f"{prefix}{name}.csv"))
+    save_figure(draw_learning_curves(family, lines, by_time), out, f"{prefix}{name}")
+    drawn.append(name)
   if family.compares:
     save_figure(draw_profiles(_results_of(runs)), out, f"{prefix}profiles")
     drawn.append("profiles")

@@ -1,6 +1,5 @@
 """Learning curves of all algorithms, and alpha over training (the paper's Figures 2 and 3)."""
 
-import json
 import math
 import pathlib
 from collections.abc import Sequence
@@ -9,9 +8,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from gippo_jax.experiments.tables.curve import Curve
 from gippo_jax.experiments.tables.family import Family, columns, in_order, label_of
+from gippo_jax.experiments.tables.lines import Line, Lines, line_of
 from gippo_jax.plain import Plain
-from gippo_jax.runs.statistics import bootstrap_interval
 from gippo_jax.runs.summary import read_summary
 
 Runs = dict[str, dict[str, pathlib.Path]]
@@ -57,35 +57,6 @@ def style_of(algorithm: str, others: Sequence[str] = ()) -> Plain:
   return _FURTHER[unknown.index(algorithm) % len(_FURTHER)] if algorithm in unknown else _FURTHER[0]
 
 
-class Curve:
-  """One metric of a run's seeds over its logged epochs.
-
-  Args:
-    folder: of the run.
-    name: of the metric.
-
-  Attributes:
-    epochs, steps: of the logged rows, `[L]`.
-    seconds: of training all seeds side by side up to each row, reckoned from the speeds that the rows tell, `[L]`.
-    values: `[seeds, L]`, NaN where a row has none.
-  """
-
-  def __init__(self, folder: pathlib.Path, name: str):
-    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    seeds = sorted({row["seed"] for row in rows})
-    by_seed = [[row for row in rows if row["seed"] == seed] for seed in seeds]
-    length = min(map(len, by_seed))
-    self.epochs = np.asarray([row["epoch"] for row in by_seed[0][:length]])
-    self.steps = np.asarray([row["steps"] for row in by_seed[0][:length]])
-    speeds = np.asarray([row["steps_per_second"] for row in by_seed[0][:length]])
-    self.seconds = np.cumsum(np.diff(self.steps, prepend=0) * len(seeds) / speeds)
-    self.values = np.asarray([[_number(row.get(name)) for row in rows[:length]] for rows in by_seed])
-
-
-def _number(value: float | None) -> float:
-  return np.nan if value is None else value
-
-
 def runs_of(family: Family, folder: pathlib.Path, metric: str) -> Runs:
   """Folders of the runs that have ended and have a metric, by problem and algorithm, in the table's order.
 
@@ -103,7 +74,22 @@ def runs_of(family: Family, folder: pathlib.Path, metric: str) -> Runs:
   return found
 
 
-def draw_learning_curves(family: Family, runs: Runs, by_time: bool = False) -> Figure:
+def lines_of(family: Family, runs: Runs, by_time: bool = False) -> Lines:
+  """The runs' lines, as `draw_learning_curves` draws them.
+
+  Args:
+    family: of the problems.
+    runs: folders by problem and algorithm.
+    by_time: against the seconds of training instead of environment steps.
+  """
+  sign = -1.0 if family.minimises else 1.0
+  return {
+    problem: {algorithm: line_of(folder, sign, by_time) for algorithm, folder in of_problem.items()}
+    for problem, of_problem in runs.items()
+  }
+
+
+def draw_learning_curves(family: Family, lines: Lines, by_time: bool = False) -> Figure:
   """A panel for each problem: mean over the seeds and its 95 % bootstrap interval against environment steps.
 
   Distances to an optimum are drawn on a logarithmic scale, and so are returns that are all negative (costs): one run
@@ -111,27 +97,21 @@ def draw_learning_curves(family: Family, runs: Runs, by_time: bool = False) -> F
 
   Args:
     family: of the problems.
-    runs: folders by problem and algorithm.
-    by_time: against the seconds of training instead.
+    lines: by problem and algorithm.
+    by_time: whether they are against the seconds of training instead.
   """
-  figure, panels = _panels(family, runs)
+  figure, panels = _panels(family, list(lines))
   # Of all panels: what is missing in one must not change the others' colours there.
-  drawn = in_order({algorithm for of_problem in runs.values() for algorithm in of_problem})
+  drawn = in_order({algorithm for of_problem in lines.values() for algorithm in of_problem})
   for problem, axis in panels.items():
-    curves = {algorithm: Curve(folder, "return") for algorithm, folder in runs[problem].items()}
-    for algorithm, curve in curves.items():
-      values = -curve.values if family.minimises else curve.values
-      style = style_of(algorithm, drawn)
-      x = curve.seconds if by_time else curve.steps / 1000.0
-      _draw_mean(axis, x, values, label_of(algorithm), style)
-      best = Curve(runs[problem][algorithm], "best_return").values[:, -1]
-      _draw_best(axis, x[-1], -best if family.minimises else best, style)
+    for algorithm in in_order(lines[problem]):
+      _draw(axis, lines[problem][algorithm], label_of(algorithm), style_of(algorithm, drawn))
     published = max(family.problems[problem].published, key=lambda each: each.value, default=None)
     if published:
       axis.axhline(published.value, color="#999999", linewidth=1.0)
       label = f"{published.method}, {published.steps / 1e6:g} M steps"
       axis.annotate(label, (0.02, published.value), xycoords=("axes fraction", "data"), fontsize="x-small", va="top")
-    highest = max(np.nanmax(curve.values) for curve in curves.values())
+    highest = np.nanmax([line.highest for line in lines[problem].values()])
     if family.minimises:
       axis.set_yscale("log")
     elif highest < 0.0:
@@ -156,7 +136,7 @@ def draw_alpha(family: Family, runs: Runs) -> Figure:
     family: of the problems.
     runs: folders by problem and algorithm, of those that have an alpha.
   """
-  figure, panels = _panels(family, runs)
+  figure, panels = _panels(family, list(runs))
   for problem, axis in panels.items():
     for folder in runs[problem].values():
       curve = Curve(folder, "alpha")
@@ -171,34 +151,23 @@ def draw_alpha(family: Family, runs: Runs) -> Figure:
   return figure
 
 
-def _draw_best(axis: Axes, x: float, best: np.ndarray, style: Plain) -> None:
-  """The number of the table: a seed that fell back after its best epoch still has it."""
-  best = best[np.isfinite(best)]
-  if best.size:
-    axis.plot([1.03 * x], [best.mean()], marker="<", markersize=5, color=style["color"], linestyle="none")
+def _draw(axis: Axes, line: Line, label: str, style: Plain) -> None:
+  if line.x.size:
+    axis.plot(line.x, line.mean, linewidth=1.4, label=label, **style)
+  if line.band.size:
+    axis.fill_between(*line.band, color=style["color"], alpha=0.2, linewidth=0)
+  if line.best:
+    axis.plot([line.best[0]], [line.best[1]], marker="<", markersize=5, color=style["color"], linestyle="none")
 
 
-def _draw_mean(axis: Axes, x: np.ndarray, values: np.ndarray, label: str, style: Plain) -> None:
-  """Line and band, over the seeds that did not diverge, from where all of them have finished an episode."""
-  values = values[np.isfinite(values[:, -1])]
-  complete = np.isfinite(values).all(axis=0)
-  if not len(values) or not complete.any():
-    return
-  x, values = x[complete], values[:, complete]
-  axis.plot(x, values.mean(axis=0), linewidth=1.4, label=label, **style)
-  interval = bootstrap_interval(values)
-  if interval:
-    axis.fill_between(x, interval.low, interval.high, color=style["color"], alpha=0.2, linewidth=0)
-
-
-def _panels(family: Family, runs: Runs) -> tuple[Figure, dict[str, Axes]]:
-  columns = min(len(runs), 2)
-  rows = -(-len(runs) // columns)
+def _panels(family: Family, problems: Sequence[str]) -> tuple[Figure, dict[str, Axes]]:
+  columns = min(len(problems), 2)
+  rows = -(-len(problems) // columns)
   figure = Figure(figsize=(4.4 * columns, 3.1 * rows + 0.6), layout="constrained")
   axes = figure.subplots(rows, columns, squeeze=False).ravel()
-  for axis in axes[len(runs) :]:
+  for axis in axes[len(problems) :]:
     axis.set_visible(False)
-  panels = dict(zip(runs, axes, strict=False))
+  panels = dict(zip(problems, axes, strict=False))
   for problem, axis in panels.items():
     axis.set_title(family.problems[problem].label, fontsize="medium")
     axis.grid(alpha=0.3)

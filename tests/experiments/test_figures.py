@@ -5,15 +5,18 @@ import json
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from matplotlib.figure import Figure
 
+from gippo_jax.errors import UserError
 from gippo_jax.experiments.tables.documents import save_figure
 from gippo_jax.experiments.tables.family import in_order
 from gippo_jax.experiments.tables.figure_alpha_policies import alpha_policy
-from gippo_jax.experiments.tables.figure_curves import STYLES, add_legend, draw_learning_curves, runs_of
+from gippo_jax.experiments.tables.figure_curves import STYLES, add_legend, draw_learning_curves, lines_of, runs_of
+from gippo_jax.experiments.tables.lines import kept_lines, together
 from gippo_jax.experiments.tables.problems import FAMILIES
 from gippo_jax.runs.summary import write_summary
-from tests.commands import call, check_error
+from tests.commands import ROOT, call, check_error
 from tests.summaries import make_summary
 
 
@@ -114,10 +117,54 @@ def test_an_algorithm_has_one_colour_in_all_panels_and_unfinished_runs_are_left_
     write_summary(folder / "summary.json", make_summary(status=status))
   runs = runs_of(family, tmp_path, "return")
   assert {(problem, name) for problem in runs for name in runs[problem]} == ended
-  panels = draw_learning_curves(family, runs).axes
+  panels = draw_learning_curves(family, lines_of(family, runs)).axes
   colours = [
     {line.get_label(): line.get_color() for line in axis.lines if not str(line.get_label()).startswith("_")}
     for axis in panels
   ]
   assert len(set(colours[0].values())) == len(further) == len(colours[0])
   assert colours[1].items() < colours[0].items()
+
+
+def test_curves_of_an_earlier_picture_stand_where_there_are_no_runs(tmp_path):
+  """The hopper's runs are gone, but for the picture of them; the ant's are there; a band is of several seeds alone."""
+  family = FAMILIES["rivals"]
+  for problem, algorithm, num_seeds in (("hopper", "rpo", 3), ("hopper", "ppo", 1), ("ant", "rpo", 3)):
+    folder = tmp_path / problem / f"{problem}_{algorithm}"
+    folder.mkdir(parents=True)
+    rows = [
+      {"seed": seed, "epoch": n, "steps": 64 * n, "steps_per_second": 10.0, "best_return": (seed + n) / 3.0}
+      | {"return": seed - n / 7.0 if n > 1 else None}
+      for seed in range(num_seeds)
+      for n in range(1, 9)
+    ]
+    (folder / "metrics.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    write_summary(folder / "summary.json", make_summary())
+  expected = lines_of(family, runs_of(family, tmp_path / "hopper", "return"))["hopper"]
+  save_figure(draw_learning_curves(family, {"hopper": expected}), tmp_path / "old", "rivals_learning_curves")
+  kept = kept_lines(family, tmp_path / "old" / "rivals_learning_curves.csv")["hopper"]
+  assert kept["ppo"].band.shape == (3, 0)
+  assert kept["rpo"].band.shape == (3, 7)
+  for algorithm, line in expected.items():
+    for name in ("x", "mean", "band", "best"):
+      np.testing.assert_allclose(getattr(kept[algorithm], name), getattr(line, name), rtol=1e-5, err_msg=name)
+
+  ours = lines_of(family, runs_of(family, tmp_path / "ant", "return"))
+  panels = draw_learning_curves(family, together(family, ours, {"hopper": kept})).axes
+  assert [axis.get_title() for axis in panels] == ["Hopper (Brax)", "Ant (Brax)"]
+
+
+def test_what_is_no_folder_of_pictures_is_refused(tmp_path):
+  (tmp_path / "rivals_learning_curves.csv").write_text("panel,series,x,y\nNowhere,RPO,1.0,2.0\n")
+  with pytest.raises(UserError, match=r"--keep: .* is not allowed; allowed: a folder with an earlier picture"):
+    kept_lines(FAMILIES["rivals"], tmp_path / "rivals_learning_curves.csv")
+  with pytest.raises(UserError, match="--keep"):
+    kept_lines(FAMILIES["rivals"], tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize("name", ["rivals", "optimism", "learned_models"])
+def test_the_pictures_of_the_pages_are_drawn_again_from_their_numbers(tmp_path, name):
+  family, picture = FAMILIES[name], f"{name}_learning_curves"
+  earlier = ROOT / "docs" / "images" / f"{picture}.csv"
+  save_figure(draw_learning_curves(family, together(family, {}, kept_lines(family, earlier))), tmp_path, picture)
+  assert (tmp_path / earlier.name).read_text() == earlier.read_text()
