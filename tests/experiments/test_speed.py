@@ -168,13 +168,18 @@ def test_an_accelerator_is_asked_for():
     accelerators.PART.require(Options(1, ""))
 
 
-def test_seeds_side_by_side_are_rows_of_the_accelerators_table(monkeypatch):
-  """On a CPU, whose products are of one precision, so that the coarse one's gradient has no error."""
+def test_seeds_side_by_side_are_rows_of_the_accelerators_table(monkeypatch, capfd):
+  """On a CPU, whose products are of one precision, so that the coarse one's gradient has no error.
+
+  A problem whose process ends is left out, and holds up no other.
+  """
   config = functions.get_config("dejong1")
   config.algorithm, config.matmul_precision = "shac", "bf16"
   points = [accelerators.Point("De Jong-1", parse(config), num_members, True) for num_members in (1, 2)]
-  monkeypatch.setattr(accelerators, "points", lambda: iter(points))
+  broken = accelerators.Point("broken", parse(config)._replace(env={"name": "nowhere"}), 1, False)
+  monkeypatch.setattr(accelerators, "points", lambda: iter([broken, *points]))
   one, two = accelerators.PART.rows(Options(2, ""))
+  assert "broken is left out: its process ended" in capfd.readouterr().out
   assert (one["over_one_seed"], one["gradient_error"], two["gradient_error"]) == (1.0, 0.0, 0.0)
   assert len(two["epoch_seconds"]) == 2
   assert 0.1 < two["over_one_seed"] < 10
