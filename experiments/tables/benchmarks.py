@@ -80,7 +80,7 @@ BENCHMARKS = {
 
 
 def _wide(share: float) -> Budget:
-  """3 M steps of a seed by 64 environments, of which an accelerator's epoch takes as long as 16."""
+  """3 M steps of a seed by 64 environments: on an accelerator many take little longer than 16."""
   return Budget(5, share, (("num_envs", 64),))
 
 

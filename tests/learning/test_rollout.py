@@ -127,6 +127,21 @@ def value_by_hand(case, raw):
   return case.value(case.state.target_critic, obs) * np.sqrt(2.5 + 1e-5) + 0.7
 
 
+def test_values_that_nobody_asks_for_cost_nothing(case):
+  """SHAC needs those of what was reached alone. Broken by evaluating both kinds together."""
+
+  def operations(*names):
+    def values(state, noise, config):
+      window = case._collect(state, noise, config)[1]
+      return [getattr(window, name) for name in names]
+
+    program = jax.jit(values).lower(case.state, case.noise(0), case.config).compile()
+    return program.cost_analysis()["flops"]
+
+  products = 2 * HORIZON * NUM_ENVS * (case.probe.observation_size * 8 + 8)
+  assert operations("value", "next_value") - operations("next_value") >= products
+
+
 def test_window_against_a_plain_loop(case, window):
   """Every field, from stepping the environments by the recorded actions."""
   environment, start = case.state.environment, case.state.episode_start
