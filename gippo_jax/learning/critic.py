@@ -10,7 +10,6 @@ from jax.flatten_util import ravel_pytree
 
 from gippo_jax.envs.base import PyTree
 from gippo_jax.fields import Real
-from gippo_jax.learning.advantages import lambda_returns
 from gippo_jax.learning.agents import values_of
 from gippo_jax.learning.normalization import RunningStatistics
 from gippo_jax.learning.optimization import make_optimizer, value_and_flat_gradient
@@ -51,10 +50,9 @@ def fit_critic(
     Critic, target critic, moments, value statistics, and metrics.
   """
   networks, config = setup.networks, setup.config
-  targets = lambda_returns(window.reward, window.next_value, window.done, config.discount, config.gae_lambda)
   statistics = state.value_statistics
   if config.normalize_values:
-    statistics = statistics.update(targets.reshape(-1))
+    statistics = statistics.update(window.target.reshape(-1))
 
   def loss(params, batch):
     obs, target = batch
@@ -76,7 +74,7 @@ def fit_critic(
     return (flat, moments, totals), None
 
   batches = jax.tree.map(
-    lambda x: x.reshape(config.critic.num_minibatches, -1, *x.shape[2:]), (window.observation, targets)
+    lambda x: x.reshape(config.critic.num_minibatches, -1, *x.shape[2:]), (window.observation, window.target)
   )
 
   batches = spread(batches, axis=1)
@@ -85,7 +83,7 @@ def fit_critic(
     return jax.lax.scan(minibatch, carry, batches)
 
   # Sums are cheaper to carry than stacks to write, in this the most frequent of all loops.
-  zero = jnp.zeros_like(targets[0, 0])
+  zero = jnp.zeros_like(window.target[0, 0])
   start_totals = (start, state.critic_moments, (zero, zero, zero, zero))
   if convergence is None:
     (flat, moments, totals), _ = jax.lax.scan(one_pass, start_totals, None, length=config.critic.num_iterations)

@@ -36,6 +36,7 @@ class Window(struct.PyTreeNode):
     next_value: the target critic's value of `reached`, 0 where that is worthless, `[T, N]`.
     episode_start: 1 where the step begins an episode, `[T, N]`.
     advantage: `[T, N]`.
+    target: lambda-return that the critic regresses onto, `[T, N]`.
   """
 
   raw_observation: jax.Array
@@ -53,6 +54,7 @@ class Window(struct.PyTreeNode):
   next_value: jax.Array
   episode_start: jax.Array
   advantage: jax.Array
+  target: jax.Array
 
   @property
   def segment_start(self) -> jax.Array:
@@ -157,18 +159,20 @@ def _roll(
     next_value=next_value,
     episode_start=episode_start,
     advantage=advantage,
+    target=advantages.lambda_returns(reward, next_value, done, config.discount, config.gae_lambda),
   )
   return environment, window, states
 
 
 def revalue(setup: Setup, state: TrainingState, window: Window, reward: jax.Array) -> Window:
-  """The window with the values of another setup's networks, and the advantages of another reward, `[T, N]`."""
+  """The window with the values of another setup's networks, advantages and targets of another reward, `[T, N]`."""
   config = setup.config
   value, next_value = _values(setup, state, window.observation, window.reached, window.worthless)
   advantage = advantages.generalized_advantages(
     reward, value, next_value, window.done, config.discount, config.gae_lambda
   )
-  return window.replace(value=value, next_value=next_value, advantage=advantage)
+  target = advantages.lambda_returns(reward, next_value, window.done, config.discount, config.gae_lambda)
+  return window.replace(value=value, next_value=next_value, advantage=advantage, target=target)
 
 
 def _values(

@@ -46,6 +46,15 @@ def test_the_gradient_is_that_of_the_soft_return():
   assert np.linalg.norm(hard.gradient - estimated.gradient) > 0.1 * np.linalg.norm(hard.gradient)
 
 
+def test_the_critics_regress_onto_the_soft_returns():
+  """Broken by targets of the window's own rewards: whatever the weight of the entropy, the critics would be the same."""
+  (hard, hard_metrics), (soft, soft_metrics) = (
+    epoch("sapo", sapo={"initial_temperature": alpha, "num_critics": 2}) for alpha in (0.0, 0.7)
+  )
+  assert abs(soft_metrics["critic_loss"] - hard_metrics["critic_loss"]) > 0.1 * hard_metrics["critic_loss"]
+  assert np.any(ravel_pytree(soft.critic)[0] != ravel_pytree(hard.critic)[0])
+
+
 def test_constant_rewards_and_entropies_have_a_geometric_series_as_their_value():
   reward, alpha, entropy, discount = 0.3, 0.5, 0.8, 0.9
   value = jnp.full((7, 2), (reward + alpha * entropy) / (1 - discount))

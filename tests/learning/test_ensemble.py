@@ -50,9 +50,7 @@ def test_each_critic_regresses_as_if_it_were_alone():
   setup, state, _ = setting(config_of("shac"))
   other = jax.tree.map(lambda leaf: leaf * 1.5, state.critic)
   obs = jnp.asarray(np.random.default_rng(0).normal(size=(6, 4, 4)))
-  # Every step ends its episode in what is worth nothing, so that its reward is the critic's target.
-  nothing = jnp.zeros((6, 4))
-  window = types.SimpleNamespace(observation=obs, reward=obs[..., 0], next_value=nothing, done=nothing + 1.0)
+  window = types.SimpleNamespace(observation=obs, target=obs[..., 0])
 
   def fit(setup, critic):
     moments = make_optimizer(setup.config, 0.7, 0.95).init(critic)
@@ -91,7 +89,7 @@ def test_targets_follow_the_least_of_the_values():
     )
 
   window, again, least, alone = windows(draws.noise)
-  for name in ("value", "next_value", "advantage"):
+  for name in ("value", "next_value", "advantage", "target"):
     np.testing.assert_allclose(getattr(again, name), getattr(window, name), rtol=1e-9, atol=1e-12)
   for name in ("value", "next_value"):
     first, second = (np.asarray(getattr(each, name)) for each in alone)
