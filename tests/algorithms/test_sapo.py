@@ -47,7 +47,7 @@ def test_the_gradient_is_that_of_the_soft_return():
 
 
 def test_the_critics_regress_onto_the_soft_returns():
-  """Broken by targets of the window's own rewards: whatever the weight of the entropy, the critics would be the same."""
+  """Broken by targets of the window's own rewards: the critics would not see the entropy."""
   (hard, hard_metrics), (soft, soft_metrics) = (
     epoch("sapo", sapo={"initial_temperature": alpha, "num_critics": 2}) for alpha in (0.0, 0.7)
   )
