@@ -1,8 +1,9 @@
 """Speed: `python -m experiments.benchmark PART... --docs=docs`; the parts are those of `PARTS`, or `all`.
 
-Every part is a table of docs/performance.md (traffic.md, scaling.md), with the machine and the versions. Timings are
-repeated; where other processes used the machine beside a row, the row says so. `--check` writes nothing: it compares
-ratios of what is measured in one run with the committed ones, and names those that drifted.
+Every part is a table and a picture of docs/performance.md (traffic.md, scaling.md), with the machine and the versions.
+Timings are repeated; where other processes used the machine beside a row, the row says so. `--check` writes nothing: it
+compares ratios of what is measured in one run with the committed ones, and names those that drifted. `--keep` measures
+nothing: it writes tables and pictures again from the figures that are there.
 """
 
 import datetime
@@ -18,15 +19,17 @@ from rich.table import Table
 from gippo_jax.cli.console import console
 from gippo_jax.errors import UserError
 from gippo_jax.experiments.speed.parts import Measured, Options, Watch, describe_machine
+from gippo_jax.experiments.speed.pictures import PICTURES
 from gippo_jax.experiments.speed.report import PARTS, cells_of, drifted, markdown
-from gippo_jax.experiments.tables.documents import replace_block
+from gippo_jax.experiments.tables.documents import replace_block, save_figure
 from gippo_jax.plain import Plain
 from gippo_jax.programs.devices import configure_jax
 from gippo_jax.runs.files import write_json
 
 _REPEATS = flags.DEFINE_integer("repeats", 3, "Of every timing.", lower_bound=1)
 _OUT = flags.DEFINE_string("out", None, "File for the figures as JSON.")
-_DOCS = flags.DEFINE_string("docs", None, "Documentation folder whose pages and benchmark.json are renewed.")
+_DOCS = flags.DEFINE_string("docs", None, "Documentation folder whose pages, pictures and benchmark.json are renewed.")
+_KEEP = flags.DEFINE_bool("keep", False, "Writes the figures of --docs's benchmark.json again and measures nothing.")
 _CHECK = flags.DEFINE_string("check", None, "A benchmark.json; says which ratios drifted from it, and writes nothing.")
 _TOLERANCE = flags.DEFINE_float("tolerance", 0.2, "Relative change of a ratio that --check lets pass.", lower_bound=0.0)
 _PYTHON = flags.DEFINE_string("peers_python", ".venv-peers/bin/python", "The peers' interpreter, of `make peers`.")
@@ -98,6 +101,8 @@ def _possible(names: Sequence[str], options: Options, leave_out: bool) -> list[s
 def main(arguments: Sequence[str]) -> int:
   """Measures the parts, prints them, writes the files."""
   names = _names(arguments[1:])
+  if _KEEP.value:
+    return _write_again(names, leave_out="all" in arguments[1:])
   options = Options(_REPEATS.value, _PYTHON.value)
   committed = _read(pathlib.Path(_CHECK.value), "--check") if _CHECK.value else {}
   # Processes that share a card ask for what they need, where the first would take three quarters of it.
@@ -121,7 +126,26 @@ def _write_docs(docs: pathlib.Path, name: str, measured: Measured) -> None:
   path = docs / "benchmark.json"
   everything = _read(path, "--docs") if path.exists() else {}
   write_json(path, everything | {name: measured._asdict()})
+  _draw(docs, name, measured)
+
+
+def _draw(docs: pathlib.Path, name: str, measured: Measured) -> None:
   replace_block(docs / PARTS[name].document, f"benchmark {name}", markdown(name, measured))
+  save_figure(PICTURES[name](measured.rows), docs / "images", f"speed_{name}", with_numbers=False)
+
+
+def _write_again(names: Sequence[str], leave_out: bool) -> int:
+  """Tables and pictures from benchmark.json; `leave_out` passes over the parts that it lacks."""
+  if not _DOCS.value or _CHECK.value:
+    raise UserError("--keep: there is nothing to write, or something to measure; allowed: with --docs, without --check")
+  docs = pathlib.Path(_DOCS.value)
+  kept = _read(docs / "benchmark.json", "--docs")
+  for name in names:
+    if name in kept:
+      _draw(docs, name, Measured(**kept[name]))
+    elif not leave_out:
+      raise UserError(f"PART: {name!r} is not in {docs / 'benchmark.json'}; allowed: {', '.join(kept)}")
+  return 0
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ _OURS = {
     settings={"critic.num_iterations": 1, "critic.num_minibatches": 1, **_THEIR_NETWORKS},
   ),
 }
-_TRAINERS = TRAINERS | _OURS
+TRAINERS_AT_EQUAL_WORK = TRAINERS | _OURS
 # By problem, ours and theirs at equal work.
 _PAIRS = {
   "cartpole": (("ppo_work", "brax_ppo_ours"), ("shac_work", "brax_apg_ours")),
@@ -51,7 +51,7 @@ def require(options: Options) -> None:
 
 def _speeds(problem: str, trainer: str, options: Options) -> tuple[list[float], float]:
   """Steps per second of every stretch, and seconds of compilation."""
-  entry, how = PROBLEMS[problem], _TRAINERS[trainer]
+  entry, how = PROBLEMS[problem], TRAINERS_AT_EQUAL_WORK[trainer]
   request = Request(
     algorithm=how.algorithm,
     environment=entry.environment,
@@ -102,7 +102,7 @@ def cells(row: Plain) -> list[str]:
   for trainer, speed, (least, most), seconds in zip(
     row["pair"], row["steps_per_second"], row["spread"], row["compile_seconds"], strict=True
   ):
-    found += [_TRAINERS[trainer].label, f"{speed:,.0f} ({least:,.0f} to {most:,.0f})", f"{seconds:.1f}"]
+    found += [TRAINERS_AT_EQUAL_WORK[trainer].label, f"{speed:,.0f} ({least:,.0f} to {most:,.0f})", f"{seconds:.1f}"]
   return [*found, f"{row['ratio']:.2f}"]
 
 

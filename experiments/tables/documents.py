@@ -66,14 +66,19 @@ def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str
   return "\n".join(lines) + "\n"
 
 
-def save_figure(figure: Figure, folder: pathlib.Path, name: str) -> None:
+def save_figure(figure: Figure, folder: pathlib.Path, name: str, with_numbers: bool = True) -> None:
   """Writes a figure as PNG and SVG, without dates or random identifiers: drawing again gives the same files.
 
-  The numbers of what it shows lie beside it, with the ending `.csv`.
+  Args:
+    figure: drawn.
+    folder: made if it is not there.
+    name: of the files, without their endings.
+    with_numbers: whether the numbers of what it shows are written beside it, with the ending `.csv`.
   """
   folder.mkdir(parents=True, exist_ok=True)
   with matplotlib.rc_context({"svg.hashsalt": "gippo_jax"}):
     for suffix in ("png", "svg"):
       metadata = {"Date": None} if suffix == "svg" else None
       figure.savefig(folder / f"{name}.{suffix}", dpi=150, metadata=metadata)
-  write_csv(folder / f"{name}.csv", numbers_of(figure))
+  if with_numbers:
+    write_csv(folder / f"{name}.csv", numbers_of(figure))

@@ -9,7 +9,7 @@ import pytest
 
 from gippo_jax.errors import UserError
 from gippo_jax.experiments.configs import functions
-from gippo_jax.experiments.speed import accelerators, report, roofline, trainings
+from gippo_jax.experiments.speed import accelerators, pictures, report, roofline, trainings
 from gippo_jax.experiments.speed.ceilings import Ceilings
 from gippo_jax.experiments.speed.operations import Operations, count
 from gippo_jax.experiments.speed.parts import Measured, Options, Watch
@@ -134,6 +134,8 @@ def test_every_command_of_the_benchmark_is_one_that_can_be_given():
     (("ppo", "--peers_python=nowhere"), "--peers_python: there is no nowhere; allowed:"),
     (("sweep", "--check=nowhere.json"), "--check: nowhere.json cannot be read; allowed: a benchmark.json"),
     (("sweep", "--repeats=0"), "repeats"),
+    (("sweep", "--keep"), "--keep: there is nothing to write, or something to measure; allowed: with --docs,"),
+    (("sweep", "--keep", "--docs=tests"), "--docs: tests/benchmark.json cannot be read; allowed: a benchmark.json"),
   ],
 )
 def test_bad_words_are_one_line(words, message):
@@ -184,3 +186,34 @@ def test_seeds_side_by_side_are_rows_of_the_accelerators_table(monkeypatch, capf
   assert len(two["epoch_seconds"]) == 2
   assert 0.1 < two["over_one_seed"] < 10
   assert accelerators.cells(two)[:4] == ["De Jong-1", "bf16", "2", "64"]
+
+
+def test_what_is_committed_is_what_the_pages_show(tmp_path):
+  """`--keep` writes the same tables again, and a picture beside each; it measures nothing."""
+  docs = tmp_path / "docs"
+  docs.mkdir()
+  pages = {part.document for part in report.PARTS.values()}
+  for name in (*pages, "benchmark.json"):
+    (docs / name).write_bytes((ROOT / "docs" / name).read_bytes())
+  done = call("experiments.benchmark", "all", "--keep", f"--docs={docs}")
+  assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+  for name in pages:
+    assert (docs / name).read_text() == (ROOT / "docs" / name).read_text(), name
+  drawn = {path.stem for path in (docs / "images").glob("*.png")}
+  assert drawn == {f"speed_{name}" for name in json.loads((docs / "benchmark.json").read_text())}
+  for path in (docs / "images").glob("*.png"):
+    assert path.stat().st_size > 10_000
+    assert f"images/{path.name}" in "".join((docs / page).read_text() for page in pages), path.name
+
+
+def test_a_stacked_bar_ends_where_its_parts_add_up_to():
+  measured = {"problem": "De Jong-1", "algorithm": "lr", "seconds": 2.0, "share": 0.4}
+  row = measured | {"least_seconds": {"products": 0.2, "elementwise": 0.5, "transcendental": 0.1}}
+  (axis,) = pictures.PICTURES["roofline"]([{"problem": "machine", "ceilings": {}}, row]).axes
+  ends = [bar.get_x() + bar.get_width() for bar in axis.patches]
+  assert ends == pytest.approx([10.0, 35.0, 40.0])
+  assert [text.get_text() for text in axis.texts] == ["40"]
+
+
+def test_every_part_has_a_picture():
+  assert set(pictures.PICTURES) == set(report.PARTS)
