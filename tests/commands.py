@@ -72,6 +72,7 @@ def call(module, *words, cwd=ROOT):
     contextlib.chdir(cwd),
     mock.patch.object(sys, "argv", [module, *words]),
     mock.patch.object(sys, "path", [*sys.path]),
+    mock.patch.dict(os.environ),
     mock.patch.object(devices, "configure_jax"),
     mock.patch.object(interrupt, "end_at_once"),
     own_flags(),

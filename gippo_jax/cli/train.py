@@ -70,6 +70,7 @@ def main(words: Sequence[str]) -> int:
   from gippo_jax.cli.configuration import experiment_of
   from gippo_jax.programs import hosts
   from gippo_jax.programs.devices import configure_jax, make_deterministic
+  from gippo_jax.programs.threads import use_one_if_small
   from gippo_jax.runs.environments import make_environment
   from gippo_jax.runs.noise_free import describe
   from gippo_jax.runs.workdir import Workdir
@@ -83,6 +84,8 @@ def main(words: Sequence[str]) -> int:
   by_environment = _SHARD.value or _DISTRIBUTED.value
   if _DETERMINISTIC.value:
     make_deterministic()
+  if not by_environment and experiment.run.num_seeds == 1:
+    use_one_if_small(experiment.config, experiment.run.evaluation_episodes)
   configure_jax(_num_cpu_devices(experiment), _CACHE.value)  # first: environments may make arrays
   if _DISTRIBUTED.value:
     hosts.connect(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)

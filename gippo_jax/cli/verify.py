@@ -26,6 +26,7 @@ def main(words: Sequence[str]) -> int:
   from gippo_jax.programs.devices import configure_jax, make_deterministic, num_cores
   from gippo_jax.programs.members import make_members
   from gippo_jax.programs.sharded import ShardedMembers
+  from gippo_jax.programs.threads import use_one_if_small
   from gippo_jax.runs.checkpoint import latest
   from gippo_jax.runs.environments import make_environment
   from gippo_jax.runs.history import spreads_environments
@@ -37,10 +38,13 @@ def main(words: Sequence[str]) -> int:
   by_environment = spreads_environments(checkpoint_of(run))
   if _DETERMINISTIC.value:
     make_deterministic()
-  configure_jax(num_cores() if by_environment else run.experiment.run.num_seeds)
+  settings = run.experiment.run
+  if not by_environment and settings.num_seeds == 1:
+    use_one_if_small(run.experiment.config, settings.evaluation_episodes)
+  configure_jax(num_cores() if by_environment else settings.num_seeds)
   env = make_environment(run.experiment.env)
   make = ShardedMembers if by_environment else make_members
-  members = make(env, run.experiment.config, run.experiment.run.num_seeds)
+  members = make(env, run.experiment.config, settings.num_seeds)
   verdict = verify(run, members, default_progress(), _FROM_START.value)
   trained = f"epochs {verdict.first} to {verdict.last} trained again, {verdict.compared} rows of metrics compared"
   if verdict.difference is None:

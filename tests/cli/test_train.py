@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from tests.commands import CONFIG, ROOT, SMALL, call, check_error, command, environment_of, execute, snapshot
@@ -102,6 +103,32 @@ def test_seeds_of_one_program_are_bit_for_bit_those_run_alone(tmp_path, config):
     assert process.returncode == 0, process.stderr
   together, alone = scores(tmp_path / "together"), scores(tmp_path / "alone")
   assert alone == {name: values[2:] for name, values in together.items()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  "config",
+  [
+    ("functions:ackley64", "--config.num_epochs=30"),
+    # The largest arrays that one thread gets.
+    ("physics:cartpole", "--config.num_envs=16", "--config.ppo.minibatch_size=512", "--config.num_epochs=10"),
+  ],
+  ids=["function", "limit"],
+)
+def test_one_thread_computes_what_two_do(tmp_path, config):
+  """Which a small run alone, with the one that it is given, and a member on two devices need."""
+  arguments = (f"--config={config[0]}", *config[1:])
+  for name, threads in (("one", {}), ("two", {"PJRT_NPROC": "2"})):
+    words = command("gippo_jax.main", *arguments, f"--workdir={tmp_path / name}")
+    process = execute(environment_of(XLA_FLAGS="", **threads), *words)
+    assert process.returncode == 0, process.stderr
+  one, two = (dict(np.load(tmp_path / name / "policy_seed_1.npz")) for name in ("one", "two"))
+  assert one.keys() == two.keys()
+  assert all(np.array_equal(one[name], two[name]) for name in one)
+  process = execute(
+    environment_of(XLA_FLAGS="", PJRT_NPROC="2"), *command("gippo_jax", "verify", f"--workdir={tmp_path / 'one'}")
+  )
+  assert "equal bits are not to be expected: threads is 2, it was 1" in process.stdout + process.stderr
 
 
 @pytest.fixture(scope="module")

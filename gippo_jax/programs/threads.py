@@ -1,0 +1,49 @@
+"""How many threads XLA gets for a run alone on a CPU."""
+
+import importlib.metadata
+import importlib.util
+import itertools
+import os
+
+import jax
+
+from gippo_jax.config import Config
+
+# Bytes of the largest array up to which one thread computes the bits that several do: XLA splits loops over 256 KiB
+# and more among its threads, and then adds partial sums in another order. A loop may read more than one array.
+_LARGEST = 128 * 1024
+
+
+def use_one_if_small(config: Config, num_episodes: int) -> None:
+  """One thread for programs on small arrays, which several would only hand to each other; before JAX is used.
+
+  A run alone still computes what it computes as a member beside others, when the pool has a thread for each device:
+  the arrays are too small for XLA to split. Observations and actions are not counted, since the environment is made
+  later. `PJRT_NPROC`, if it is set, decides; with an accelerator nothing is done.
+
+  Args:
+    config: hyper-parameters of the run.
+    num_episodes: of an evaluation.
+  """
+  if is_small(config, num_episodes) and not _may_have_accelerator():
+    os.environ.setdefault("PJRT_NPROC", "1")
+
+
+def is_small(config: Config, num_episodes: int) -> bool:
+  """Whether activations and weights of the hidden layers are arrays that XLA would not split."""
+  if any(hasattr(group, "units") for group in config.own.values()):  # a learned model, with batches of its own
+    return False
+  most = _LARGEST // (8 if jax.config.values["jax_enable_x64"] else 4)
+  samples = max(config.num_envs * config.horizon, num_episodes)
+  for units in (config.actor.units, config.critic.units):
+    sizes = [samples * max(units, default=1), *(first * second for first, second in itertools.pairwise(units))]
+    if max(sizes) > most:
+      return False
+  return True
+
+
+def _may_have_accelerator() -> bool:
+  """Whether JAX could find one; to ask it for its devices would fix the number of threads."""
+  if jax.config.values["jax_platforms"]:
+    return jax.config.values["jax_platforms"] != "cpu"
+  return bool(importlib.metadata.entry_points(group="jax_plugins")) or importlib.util.find_spec("libtpu") is not None
