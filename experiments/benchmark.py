@@ -18,6 +18,7 @@ from rich.table import Table
 
 from gippo_jax.cli.console import console
 from gippo_jax.errors import UserError
+from gippo_jax.experiments.speed.authors import Authors
 from gippo_jax.experiments.speed.parts import Measured, Options, Watch, describe_machine
 from gippo_jax.experiments.speed.pictures import PICTURES
 from gippo_jax.experiments.speed.report import PARTS, cells_of, drifted, markdown
@@ -33,6 +34,10 @@ _KEEP = flags.DEFINE_bool("keep", False, "Writes the figures of --docs's benchma
 _CHECK = flags.DEFINE_string("check", None, "A benchmark.json; says which ratios drifted from it, and writes nothing.")
 _TOLERANCE = flags.DEFINE_float("tolerance", 0.2, "Relative change of a ratio that --check lets pass.", lower_bound=0.0)
 _PYTHON = flags.DEFINE_string("peers_python", ".venv-peers/bin/python", "The peers' interpreter, of `make peers`.")
+
+
+_AUTHORS = flags.DEFINE_string("authors", None, "Copy of github.com/SonSang/gippo, which is timed beside ours.")
+_AUTHORS_PYTHON = flags.DEFINE_string("authors_python", ".venv-authors/bin/python", "Python that can run --authors.")
 
 
 def measure(name: str, options: Options) -> Measured:
@@ -103,7 +108,8 @@ def main(arguments: Sequence[str]) -> int:
   names = _names(arguments[1:])
   if _KEEP.value:
     return _write_again(names, leave_out="all" in arguments[1:])
-  options = Options(_REPEATS.value, _PYTHON.value)
+  authors = Authors(pathlib.Path(_AUTHORS.value), _AUTHORS_PYTHON.value) if _AUTHORS.value else None
+  options = Options(_REPEATS.value, _PYTHON.value, authors)
   committed = _read(pathlib.Path(_CHECK.value), "--check") if _CHECK.value else {}
   # Processes that share a card ask for what they need, where the first would take three quarters of it.
   os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")

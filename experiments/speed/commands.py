@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from gippo_jax.experiments.speed.authors import Authors
 from gippo_jax.plain import Plain
 
 
@@ -20,13 +21,13 @@ class Command(NamedTuple):
   Attributes:
     label: for readers.
     words: of the command line behind `python -m`, without the folder for its results.
-    reference_seconds: of the authors' code for the same work; `None` where it was not timed.
+    authors: problem and algorithm that the authors' code trains, too; it does as many seeds one after the other.
     num_seeds: trained side by side.
   """
 
   label: str
   words: Sequence[str]
-  reference_seconds: float | None = None
+  authors: tuple[str, str] | None = None
   num_seeds: int = 1
 
 
@@ -86,12 +87,13 @@ def _summary_of(workdir: pathlib.Path) -> Plain:
   return {"epochs": first["epochs"], "steps": first["steps"], **totals}
 
 
-def measure(command: Command, repeats: int) -> Plain:
-  """Runs a command with an empty cache once, and then with what that left.
+def measure(command: Command, repeats: int, authors: Authors | None = None) -> Plain:
+  """Runs a command with an empty cache once, and then with what that left; and the authors' code.
 
   Args:
     command: what to run.
     repeats: of the warm one, at least 1.
+    authors: their code, if it is there.
 
   Returns:
     Cold and warm seconds of compilation (everything before the first epoch: tracing, compiling or reading the cache),
@@ -105,6 +107,8 @@ def measure(command: Command, repeats: int) -> Plain:
   seconds = [timing.summary["run_seconds"] for timing in (cold, *warm)]
   median = statistics.median(seconds)
   first = warm[0].summary
+  alone = authors.seconds(*command.authors) if authors and command.authors else None
+  reference = None if alone is None else alone * command.num_seeds
   return {
     "label": command.label,
     "num_seeds": command.num_seeds,
@@ -119,8 +123,8 @@ def measure(command: Command, repeats: int) -> Plain:
     "epochs_per_second": first["epochs"] / median,
     "steps_per_second": command.num_seeds * first["steps"] / median,
     "peak_bytes": max(timing.peak_bytes for timing in (cold, *warm)),
-    "reference_seconds": command.reference_seconds,
-    "times_faster": command.reference_seconds and command.reference_seconds / median,
+    "reference_seconds": reference,
+    "times_faster": None if reference is None else reference / median,
   }
 
 

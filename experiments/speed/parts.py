@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+from gippo_jax.experiments.speed.authors import Authors
 from gippo_jax.plain import Plain
 from gippo_jax.programs.devices import num_cores
 
@@ -20,10 +21,12 @@ class Options(NamedTuple):
   Attributes:
     repeats: of every timing.
     peers_python: interpreter of the peers.
+    authors: code of GI-PPO's authors; `None` leaves their columns empty.
   """
 
   repeats: int
   peers_python: str
+  authors: Authors | None = None
 
 
 class Part(NamedTuple):

@@ -1,5 +1,11 @@
-"""Operations of an epoch beside what the machine does at most."""
+"""Operations of an epoch beside what the machine does at most.
 
+A problem is measured in a process of its own, which has as many threads as a training of it alone.
+"""
+
+import concurrent.futures
+import itertools
+import multiprocessing
 from collections.abc import Iterator, Sequence
 
 from gippo_jax.experiments.configs import functions, physics, traffic
@@ -7,10 +13,12 @@ from gippo_jax.experiments.speed.ceilings import Ceilings
 from gippo_jax.experiments.speed.ceilings import measure as measure_ceilings
 from gippo_jax.experiments.speed.chunks import time_chunk
 from gippo_jax.experiments.speed.operations import Operations, count
-from gippo_jax.experiments.speed.parts import Options, Part
+from gippo_jax.experiments.speed.parts import Options, Part, Watch
 from gippo_jax.experiments.tables.text import number
 from gippo_jax.parsing import Experiment, parse
 from gippo_jax.plain import Plain
+from gippo_jax.programs.devices import configure_jax, num_threads
+from gippo_jax.programs.threads import use_one_if_small
 
 # Problem, preset's module and argument, epochs that are timed together.
 _PROBLEMS = {
@@ -57,12 +65,14 @@ def least_seconds(operations: Operations, ceilings: Ceilings) -> dict[str, float
 
 
 def measure(label: str, algorithm: str, experiment: Experiment, num_epochs: int, ceilings: Ceilings) -> Plain:
-  """A row: an epoch's time and work, and the share of the machine's rates that it reaches."""
+  """A row: an epoch's time and work, the share of the machine's rates that it reaches, and what ran beside it."""
+  watch = Watch()
   chunk = time_chunk(experiment, num_epochs, repeats=5)
+  others = {"busy": watch.is_busy(), "other_cores": watch.other_cores()}
   attempts = tuple(chunk.metrics[name] for name in _ATTEMPTS if name in chunk.metrics)
   operations = count_epoch(experiment, attempts)
   least = least_seconds(operations, ceilings)
-  return {
+  return others | {
     "problem": label,
     "algorithm": algorithm,
     "seconds": chunk.seconds,
@@ -71,6 +81,7 @@ def measure(label: str, algorithm: str, experiment: Experiment, num_epochs: int,
     "share": sum(least.values()) / chunk.seconds,
     "nanoseconds_per_equation": 1e9 * chunk.seconds / operations.equations,
     "num_bytes": chunk.num_bytes,
+    "threads": num_threads(),
   }
 
 
@@ -93,8 +104,18 @@ def rows(options: Options) -> Iterator[Plain]:
   del options
   ceilings = measure_ceilings()
   yield {"problem": "machine", "algorithm": None, "ceilings": ceilings._asdict()}
-  for label, algorithm, experiment, num_epochs in experiments():
-    yield measure(label, algorithm, experiment, num_epochs, ceilings)
+  for _, of_a_problem in itertools.groupby(experiments(), key=lambda row: row[0]):
+    arguments = list(of_a_problem)
+    with concurrent.futures.ProcessPoolExecutor(
+      1, multiprocessing.get_context("spawn"), _begin_process, initargs=(arguments[0][2],)
+    ) as process:
+      for row in arguments:
+        yield process.submit(measure, *row, ceilings).result()
+
+
+def _begin_process(experiment: Experiment) -> None:
+  use_one_if_small(experiment.config, experiment.run.evaluation_episodes)
+  configure_jax(1, compilation_cache=False)
 
 
 def cells(row: Plain) -> list[str]:

@@ -57,12 +57,11 @@ def _published(row: _Row) -> tuple[Published, ...]:
 
 
 BENCHMARKS = {
-  "quadrotor_hover": Problem("Quadrotor, hover", "quadrotor:hover", {}, {}),
-  "quadrotor_figure_eight": Problem("Quadrotor, figure of eight", "quadrotor:figure_eight", {}, {}),
+  "quadrotor_hover": Problem("Quadrotor, hover", "quadrotor:hover", {}),
+  "quadrotor_figure_eight": Problem("Quadrotor, figure of eight", "quadrotor:figure_eight", {}),
   "pendulum": Problem(
     "Pendulum-v1 (gymnax)",
     "gymnax:Pendulum-v1",
-    {},
     {},
     (
       Published("PPO of SLM-Lab", -175, 300_000, _SLM),
@@ -72,10 +71,9 @@ BENCHMARKS = {
     ),
   ),
   **{
-    f"playground_{task}": Problem(task, f"playground:{task}", {}, {}, _published(row))
-    for task, row in _PLAYGROUND.items()
+    f"playground_{task}": Problem(task, f"playground:{task}", {}, _published(row)) for task, row in _PLAYGROUND.items()
   },
-  **{f"brax_{task}": Problem(f"{task} (Brax, spring)", f"brax:{task}", {}, {}) for task in brax.TASKS},
+  **{f"brax_{task}": Problem(f"{task} (Brax, spring)", f"brax:{task}", {}) for task in brax.TASKS},
 }
 
 

@@ -88,15 +88,12 @@ class Problem(NamedTuple):
     label: for readers.
     argument: of `--config`, a file of `experiments/configs` and a task: `traffic:pace_car_2`.
     paper: the paper's mean of the best returns, by algorithm.
-    reference_seconds: time of the authors' PyTorch for one run of the paper's length on one thread of a machine like
-      the one the benchmarks of this project were made on, by algorithm.
     published: what others report of the same task.
   """
 
   label: str
   argument: str
   paper: dict[str, float]
-  reference_seconds: dict[str, float]
   published: tuple[Published, ...] = ()
 
 

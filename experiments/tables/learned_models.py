@@ -3,9 +3,9 @@
 from gippo_jax.experiments.tables.family import Budget, Family, Problem
 
 PROBLEMS = {
-  "pendulum": Problem("Pendulum-v1 (gymnax)", "learned_model:Pendulum-v1", {}, {}),
-  "cartpole": Problem("Cart-pole", "learned_model:cartpole", {}, {}),
-  "point_mass": Problem("Point mass", "learned_model:point_mass", {}, {}),
+  "pendulum": Problem("Pendulum-v1 (gymnax)", "learned_model:Pendulum-v1", {}),
+  "cartpole": Problem("Cart-pole", "learned_model:cartpole", {}),
+  "point_mass": Problem("Point mass", "learned_model:point_mass", {}),
 }
 FAMILY = Family(
   PROBLEMS,

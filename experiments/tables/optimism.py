@@ -3,10 +3,10 @@
 from gippo_jax.experiments.tables.family import Budget, Family, Problem
 
 PROBLEMS = {
-  "dejong1": Problem("De Jong-1", "functions:dejong1", {}, {}),
-  "ackley64": Problem("Ackley-64", "functions:ackley64", {}, {}),
-  "cartpole": Problem("Cart-pole", "physics:cartpole", {}, {}),
-  "pace_car_2": Problem("Traffic (b), 2 lanes", "traffic:pace_car_2", {}, {}),
+  "dejong1": Problem("De Jong-1", "functions:dejong1", {}),
+  "ackley64": Problem("Ackley-64", "functions:ackley64", {}),
+  "cartpole": Problem("Cart-pole", "physics:cartpole", {}),
+  "pace_car_2": Problem("Traffic (b), 2 lanes", "traffic:pace_car_2", {}),
 }
 
 

@@ -7,13 +7,13 @@ from gippo_jax.experiments.configs.first_order import RELATIVES
 from gippo_jax.experiments.tables.family import Budget, Family, Problem
 
 PROBLEMS = {
-  "cartpole": Problem("Cart-pole", "physics:cartpole", {}, {}),
-  "cartpole_walls": Problem("Cart-pole between stiff walls", "physics:cartpole_walls", {}, {}),
-  "quadrotor": Problem("Quadrotor, hover", "quadrotor:hover", {}, {}),
-  "pace_car_2": Problem("Traffic (b), 2 lanes", "traffic:pace_car_2", {}, {}),
-  "hopper": Problem("Hopper (Brax)", "physics:hopper", {}, {}),
-  "ant": Problem("Ant (Brax)", "physics:ant", {}, {}),
-  "playground_CartpoleSwingup": Problem("CartpoleSwingup (Playground)", "playground:CartpoleSwingup", {}, {}),
+  "cartpole": Problem("Cart-pole", "physics:cartpole", {}),
+  "cartpole_walls": Problem("Cart-pole between stiff walls", "physics:cartpole_walls", {}),
+  "quadrotor": Problem("Quadrotor, hover", "quadrotor:hover", {}),
+  "pace_car_2": Problem("Traffic (b), 2 lanes", "traffic:pace_car_2", {}),
+  "hopper": Problem("Hopper (Brax)", "physics:hopper", {}),
+  "ant": Problem("Ant (Brax)", "physics:ant", {}),
+  "playground_CartpoleSwingup": Problem("CartpoleSwingup (Playground)", "playground:CartpoleSwingup", {}),
 }
 _CLOSED_FORM = ("cartpole", "cartpole_walls", "quadrotor", "pace_car_2")
 

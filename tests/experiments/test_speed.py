@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import sys
+import time
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +11,7 @@ import pytest
 
 from gippo_jax.errors import UserError
 from gippo_jax.experiments.configs import functions
-from gippo_jax.experiments.speed import accelerators, pictures, report, roofline, trainings
+from gippo_jax.experiments.speed import accelerators, authors, pictures, report, roofline, trainings
 from gippo_jax.experiments.speed.ceilings import Ceilings
 from gippo_jax.experiments.speed.operations import Operations, count
 from gippo_jax.experiments.speed.parts import Measured, Options, Watch
@@ -123,7 +125,8 @@ def test_every_command_of_the_benchmark_is_one_that_can_be_given():
       given = dict(word.removeprefix("--config").split("=", 1) for word in row.words[1:])
       assert given[".algorithm"] in row.label
       assert int(given[".num_seeds"]) == row.num_seeds
-  assert trainings._FUNCTIONS[0].reference_seconds == 131
+  assert trainings._FUNCTIONS[0].authors == ("ackley64", "lr")
+  assert all(row.authors is None for row in trainings._TRAININGS + trainings._COMPILES)
 
 
 @pytest.mark.parametrize(
@@ -134,6 +137,7 @@ def test_every_command_of_the_benchmark_is_one_that_can_be_given():
     (("ppo", "--peers_python=nowhere"), "--peers_python: there is no nowhere; allowed:"),
     (("sweep", "--check=nowhere.json"), "--check: nowhere.json cannot be read; allowed: a benchmark.json"),
     (("sweep", "--repeats=0"), "repeats"),
+    (("sweep", "--authors=docs"), "--authors: docs has no train.py; allowed: a copy of github.com/SonSang/gippo"),
     (("sweep", "--keep"), "--keep: there is nothing to write, or something to measure; allowed: with --docs,"),
     (("sweep", "--keep", "--docs=tests"), "--docs: tests/benchmark.json cannot be read; allowed: a benchmark.json"),
   ],
@@ -217,3 +221,44 @@ def test_a_stacked_bar_ends_where_its_parts_add_up_to():
 
 def test_every_part_has_a_picture():
   assert set(pictures.PICTURES) == set(report.PARTS)
+
+
+TRAIN = """
+import sys, time
+assert "--device=cpu" in sys.argv and __import__("os").environ["OMP_NUM_THREADS"] == "1"
+for epoch in range(1, 2001):
+  time.sleep(0.01)
+  print(f"Num steps: {64 * epoch}")
+  print(f"epoch: {epoch} fps step: 1.0")
+  if epoch == STOP:
+    raise ValueError("no more")
+"""
+
+
+def test_the_authors_code_is_timed_from_its_first_epoch_on(tmp_path):
+  (tmp_path / "train.py").write_text(f"STOP = 3000\n{TRAIN}")
+  theirs = authors.Authors(tmp_path, sys.executable)
+  theirs.require()
+  seconds = theirs.seconds("dejong1", "lr")  # after a tenth of its epochs it is stopped
+  assert 20.0 < seconds < 40.0
+  begin = time.monotonic()
+  assert theirs.seconds("dejong1", "lr") == seconds
+  assert time.monotonic() - begin < 0.1
+  (tmp_path / "train.py").write_text(f"STOP = 5\n{TRAIN}")
+  with pytest.raises(RuntimeError, match=r"the authors' dejong1, rp ended with 1 and said: ValueError: no more"):
+    theirs.seconds("dejong1", "rp")
+
+
+def test_the_roofline_is_measured_with_the_threads_of_a_training(monkeypatch):
+  """A small problem's process gets one, a large one's is left as it is."""
+  small = roofline._PROBLEMS["De Jong-1"]
+  monkeypatch.setattr(roofline, "_PROBLEMS", {"small": (*small[:2], 3)})
+  monkeypatch.setattr(roofline, "_ALGORITHMS", ("lr", "shac"))
+  monkeypatch.setattr(roofline, "measure_ceilings", lambda: Ceilings(1e9, 1e9, 1e9, 1e9, 1e9))
+  machine, *rows = roofline.PART.rows(Options(1, ""))
+  assert machine["ceilings"]["products"] == 1e9
+  assert [(row["problem"], row["algorithm"], row["threads"]) for row in rows] == [
+    ("small", "lr", 1),
+    ("small", "shac", 1),
+  ]
+  assert all(row["seconds"] > 0 and "busy" in row for row in rows)
