@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gippo_jax.experiments.speed.tracing import operations_run
 from gippo_jax.parsing import Experiment
 from gippo_jax.programs.members import Runs
 
@@ -16,11 +17,13 @@ class Chunk(NamedTuple):
     seconds: for an epoch of a member, the least of the repeats.
     metrics: means over the members and epochs of the last repeat.
     num_bytes: of the program on one device.
+    num_operations: of XLA, started in the epoch after the last repeat; `None` where they were not counted.
   """
 
   seconds: float
   metrics: dict[str, float]
   num_bytes: int
+  num_operations: int | None = None
 
 
 def make_runs(experiment: Experiment, num_members: int, capacity: int, num_devices: int, by_environment: bool) -> Runs:
@@ -45,8 +48,9 @@ def time_chunk(
   num_devices: int = 1,
   by_environment: bool = False,
   repeats: int = 1,
+  counts_operations: bool = False,
 ) -> Chunk:
-  """Compiles a chunk of `num_epochs` and times it after a first one."""
+  """Compiles a chunk of `num_epochs`, times it after a first one, counts the operations of another epoch if asked."""
   runs = make_runs(experiment, num_members, num_epochs, num_devices, by_environment)
   states = runs.init(list(range(1, num_members + 1)))
   runs.compile(states)
@@ -57,4 +61,6 @@ def time_chunk(
     metrics = runs.fetch(pending)
     seconds.append(time.perf_counter() - begin)
   means = {name: float(np.mean(values)) for name, values in metrics.items()}
-  return Chunk(min(seconds[1:]) / (num_epochs * num_members), means, sum(runs.program_bytes.values()))
+  num_operations = operations_run(lambda: runs.fetch(runs.launch(states, 1)[1])) if counts_operations else None
+  num_bytes = sum(runs.program_bytes.values())
+  return Chunk(min(seconds[1:]) / (num_epochs * num_members), means, num_bytes, num_operations)

@@ -67,7 +67,7 @@ def least_seconds(operations: Operations, ceilings: Ceilings) -> dict[str, float
 def measure(label: str, algorithm: str, experiment: Experiment, num_epochs: int, ceilings: Ceilings) -> Plain:
   """A row: an epoch's time and work, the share of the machine's rates that it reaches, and what ran beside it."""
   watch = Watch()
-  chunk = time_chunk(experiment, num_epochs, repeats=5)
+  chunk = time_chunk(experiment, num_epochs, repeats=5, counts_operations=True)
   others = {"busy": watch.is_busy(), "other_cores": watch.other_cores()}
   attempts = tuple(chunk.metrics[name] for name in _ATTEMPTS if name in chunk.metrics)
   operations = count_epoch(experiment, attempts)
@@ -79,7 +79,7 @@ def measure(label: str, algorithm: str, experiment: Experiment, num_epochs: int,
     "operations": operations._asdict(),
     "least_seconds": least,
     "share": sum(least.values()) / chunk.seconds,
-    "nanoseconds_per_equation": 1e9 * chunk.seconds / operations.equations,
+    "xla_operations": chunk.num_operations,
     "num_bytes": chunk.num_bytes,
     "threads": num_threads(),
   }
@@ -92,10 +92,11 @@ COLUMNS = (
   "other arithmetic (M)",
   "exponentials (M)",
   "equations",
+  "XLA's operations",
   "at the machine's rates (ms)",
   "of that products (ms)",
   "share reached (%)",
-  "an equation (ns)",
+  "an operation of XLA's (ns)",
 )
 
 
@@ -128,7 +129,7 @@ def cells(row: Plain) -> list[str]:
       f"{rates['products'] / 1e9:.0f} G; 64 x 64: {rates['small_products'] / 1e9:.0f} G",
       f"{rates['elementwise'] / 1e9:.1f} G",
       f"{rates['transcendental'] / 1e9:.2f} G",
-      *["-"] * 5,
+      *["-"] * 6,
     ]
   operations, least = row["operations"], row["least_seconds"]
   return [
@@ -138,10 +139,11 @@ def cells(row: Plain) -> list[str]:
     number(operations["elementwise"] / 1e6),
     number(operations["transcendental"] / 1e6),
     f"{operations['equations']:,.0f}",
+    f"{row['xla_operations']:,}",
     number(1e3 * sum(least.values())),
     number(1e3 * least["products"]),
     f"{100 * row['share']:.0f}",
-    f"{row['nanoseconds_per_equation']:,.0f}",
+    f"{1e9 * row['seconds'] / row['xla_operations']:,.0f}",
   ]
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from gippo_jax.errors import UserError
 from gippo_jax.experiments.configs import functions
-from gippo_jax.experiments.speed import accelerators, authors, pictures, report, roofline, trainings
+from gippo_jax.experiments.speed import accelerators, authors, pictures, report, roofline, tracing, trainings
 from gippo_jax.experiments.speed.ceilings import Ceilings
 from gippo_jax.experiments.speed.operations import Operations, count
 from gippo_jax.experiments.speed.parts import Measured, Options, Watch
@@ -262,3 +262,19 @@ def test_the_roofline_is_measured_with_the_threads_of_a_training(monkeypatch):
     ("small", "shac", 1),
   ]
   assert all(row["seconds"] > 0 and "busy" in row for row in rows)
+  assert all(100 < row["xla_operations"] < row["operations"]["equations"] for row in rows)
+
+
+def test_xlas_operations_are_counted_as_often_as_a_loop_runs_them():
+  def body(_, x):
+    return x @ x  # products are not merged
+
+  x = jnp.full((16, 16), 0.01)
+  counts = []
+  for length in (3, 8):
+    program = jax.jit(lambda x, length=length: jax.lax.fori_loop(0, length, body, x))
+    jax.block_until_ready(program(x))
+    counts.append(tracing.operations_run(lambda program=program: jax.block_until_ready(program(x))))
+  of_a_round, rest = divmod(counts[1] - counts[0], 5)
+  assert rest == 0
+  assert of_a_round >= 1
