@@ -34,6 +34,7 @@ __all__ = [
   "from_brax",
   "from_gymnax",
   "from_playground",
+  "is_imported",
   "known",
   "make",
   "to_brax",
@@ -79,6 +80,11 @@ def _first_line(documented: object) -> str:
   return (documented.__doc__ or "").strip().partition("\n")[0]
 
 
+def is_imported(name: str) -> bool:
+  """Whether a name is the import path of somebody's own environment."""
+  return ":" in name and name.partition(":")[0] not in adapters.SUITES
+
+
 def make(name: str, **parameters: Any) -> Environment:
   """Makes an environment by its name.
 
@@ -94,10 +100,10 @@ def make(name: str, **parameters: Any) -> Environment:
     ValueError: for an unknown name or parameter, or a parameter out of range; the message says what is allowed.
     UserCodeError: when code of the user's own raised; that error is the cause.
   """
-  if name.partition(":")[0] in adapters.SUITES and ":" in name:
-    return adapters.make(name, **parameters)
-  if ":" in name:
+  if is_imported(name):
     return imported.load(name, **parameters)
+  if ":" in name:
+    return adapters.make(name, **parameters)
   if name in FUNCTIONS:
     constructor, parameters = FunctionOptimization, {"name": name, **parameters}
   elif name in _CLASSES:

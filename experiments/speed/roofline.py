@@ -18,7 +18,7 @@ from gippo_jax.experiments.tables.text import number
 from gippo_jax.parsing import Experiment, parse
 from gippo_jax.plain import Plain
 from gippo_jax.programs.devices import configure_jax, num_threads
-from gippo_jax.programs.threads import use_one_if_small
+from gippo_jax.runs.threads import use_one_if_small
 
 # Problem, preset's module and argument, epochs that are timed together.
 _PROBLEMS = {
@@ -115,7 +115,7 @@ def rows(options: Options) -> Iterator[Plain]:
 
 
 def _begin_process(experiment: Experiment) -> None:
-  use_one_if_small(experiment.config, experiment.run.evaluation_episodes)
+  use_one_if_small(experiment)
   configure_jax(1, compilation_cache=False)
 
 

@@ -70,9 +70,9 @@ def main(words: Sequence[str]) -> int:
   from gippo_jax.cli.configuration import experiment_of
   from gippo_jax.programs import hosts
   from gippo_jax.programs.devices import configure_jax, make_deterministic
-  from gippo_jax.programs.threads import use_one_if_small
   from gippo_jax.runs.environments import make_environment
   from gippo_jax.runs.noise_free import describe
+  from gippo_jax.runs.threads import use_one_if_small
   from gippo_jax.runs.workdir import Workdir
 
   stored = None if _WORKDIR.value is None else Workdir(_WORKDIR.value).stored()
@@ -85,7 +85,7 @@ def main(words: Sequence[str]) -> int:
   if _DETERMINISTIC.value:
     make_deterministic()
   if not by_environment and experiment.run.num_seeds == 1:
-    use_one_if_small(experiment.config, experiment.run.evaluation_episodes)
+    use_one_if_small(experiment)
   configure_jax(_num_cpu_devices(experiment), _CACHE.value)  # first: environments may make arrays
   if _DISTRIBUTED.value:
     hosts.connect(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)

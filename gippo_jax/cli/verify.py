@@ -26,12 +26,12 @@ def main(words: Sequence[str]) -> int:
   from gippo_jax.programs.devices import configure_jax, make_deterministic, num_cores
   from gippo_jax.programs.members import make_members
   from gippo_jax.programs.sharded import ShardedMembers
-  from gippo_jax.programs.threads import use_one_if_small
   from gippo_jax.runs.checkpoint import latest
   from gippo_jax.runs.environments import make_environment
   from gippo_jax.runs.history import spreads_environments
   from gippo_jax.runs.progress import default_progress
   from gippo_jax.runs.stored import checkpoint_of, open_run
+  from gippo_jax.runs.threads import use_one_if_small
   from gippo_jax.runs.verification import verify
 
   run = open_run(_WORKDIR.value)
@@ -40,7 +40,7 @@ def main(words: Sequence[str]) -> int:
     make_deterministic()
   settings = run.experiment.run
   if not by_environment and settings.num_seeds == 1:
-    use_one_if_small(run.experiment.config, settings.evaluation_episodes)
+    use_one_if_small(run.experiment)
   configure_jax(num_cores() if by_environment else settings.num_seeds)
   env = make_environment(run.experiment.env)
   make = ShardedMembers if by_environment else make_members

@@ -7,34 +7,39 @@ import os
 
 import jax
 
-from gippo_jax.config import Config
+from gippo_jax import envs
+from gippo_jax.parsing import Experiment
 
 # Bytes of the largest array up to which one thread computes the bits that several do: XLA splits loops over 256 KiB
 # and more among its threads, and then adds partial sums in another order. A loop may read more than one array.
 _LARGEST = 128 * 1024
 
 
-def use_one_if_small(config: Config, num_episodes: int) -> None:
+def use_one_if_small(experiment: Experiment) -> None:
   """One thread for programs on small arrays, which several would only hand to each other; before JAX is used.
 
   A run alone still computes what it computes as a member beside others, when the pool has a thread for each device:
-  the arrays are too small for XLA to split. Observations and actions are not counted, since the environment is made
-  later. `PJRT_NPROC`, if it is set, decides; with an accelerator nothing is done.
+  the arrays are too small for XLA to split. `PJRT_NPROC`, if it is set, decides; with an accelerator nothing is done.
 
   Args:
-    config: hyper-parameters of the run.
-    num_episodes: of an evaluation.
+    experiment: of one seed.
   """
-  if is_small(config, num_episodes) and not _may_have_accelerator():
+  if is_small(experiment) and not _may_have_accelerator():
     os.environ.setdefault("PJRT_NPROC", "1")
 
 
-def is_small(config: Config, num_episodes: int) -> bool:
-  """Whether activations and weights of the hidden layers are arrays that XLA would not split."""
+def is_small(experiment: Experiment) -> bool:
+  """Whether activations and weights of the hidden layers are arrays that XLA would not split.
+
+  What the environment computes is not counted, since it is made later; so one by its import path never is small.
+  """
+  config = experiment.config
+  if envs.is_imported(experiment.env["name"]):
+    return False
   if any(hasattr(group, "units") for group in config.own.values()):  # a learned model, with batches of its own
     return False
   most = _LARGEST // (8 if jax.config.values["jax_enable_x64"] else 4)
-  samples = max(config.num_envs * config.horizon, num_episodes)
+  samples = max(config.num_envs * config.horizon, experiment.run.evaluation_episodes)
   for units in (config.actor.units, config.critic.units):
     sizes = [samples * max(units, default=1), *(first * second for first, second in itertools.pairwise(units))]
     if max(sizes) > most:

@@ -7,12 +7,12 @@ import pytest
 
 from gippo_jax.experiments.configs import functions, gymnax, physics, playground, traffic
 from gippo_jax.parsing import parse
-from gippo_jax.programs import threads
+from gippo_jax.runs import threads
 
 
 def asked(experiment):
   """`PJRT_NPROC` after the question."""
-  threads.use_one_if_small(experiment.config, experiment.run.evaluation_episodes)
+  threads.use_one_if_small(experiment)
   return os.environ.get("PJRT_NPROC")
 
 
@@ -56,17 +56,20 @@ def test_a_larger_array_anywhere_does_not(change):
   config = experiment.config
   for name, value in change.items():
     config = config.replace(**{name: getattr(config, name).replace(**value) if isinstance(value, dict) else value})
-  threads.use_one_if_small(config, experiment.run.evaluation_episodes)
+  threads.use_one_if_small(experiment._replace(config=config))
   assert "PJRT_NPROC" not in os.environ
 
 
 @pytest.mark.usefixtures("on_a_cpu")
 def test_episodes_of_an_evaluation_and_the_size_of_a_number_count():
-  config = parse(gymnax.get_config("Pendulum-v1,gippo")).config
-  assert threads.is_small(config, 512)
-  assert not threads.is_small(config, 513)
+  config = gymnax.get_config("Pendulum-v1,gippo")
+  config.evaluation_episodes = 512
+  experiment = parse(config)
+  assert threads.is_small(experiment)
   with jax.enable_x64(True):
-    assert not threads.is_small(config, 128)
+    assert not threads.is_small(experiment)
+  config.evaluation_episodes = 513
+  assert not threads.is_small(parse(config))
 
 
 @pytest.mark.usefixtures("on_a_cpu")
@@ -76,6 +79,13 @@ def test_a_learned_model_does_not():
   del os.environ["PJRT_NPROC"]
   config = gymnax.get_config("Pendulum-v1,gippo_model")
   assert asked(parse(config)) is None
+
+
+@pytest.mark.usefixtures("on_a_cpu")
+def test_nobody_knows_the_arrays_of_an_environment_by_its_import_path():
+  experiment = parse(functions.get_config("dejong1"))
+  assert not threads.is_small(experiment._replace(env={"name": "my_package.my_module:Fluid"}))
+  assert asked(experiment._replace(env={"name": "gymnax:Pendulum-v1"})) == "1"
 
 
 @pytest.mark.usefixtures("on_a_cpu")
