@@ -51,6 +51,8 @@ class Environment(Protocol):
     gradient_advice: optional; parameters that would help where differentiating `step` fails, e.g. `env.iterations=1`.
     batch_last: optional; whether copies lie along the last axis of all arrays while they step on a CPU, which suits
       simulators of many small vectors and matrices (`envs.lanes`).
+    many_kernels: optional; whether a step is hundreds of small operations even so, as MJX's: a CPU's compiler is then
+      told to make them by the quicker of its ways.
   """
 
   @property

@@ -50,8 +50,9 @@ def from_brax(env: Any, episode_length: int = 1000, name: str = "") -> Simulator
     layer = layer.env
   # Brax's own physics are small vectors and matrices.
   is_rigid = _backend(env) in ("spring", "positional", "generalized")
+  is_mjx = _backend(env) == "mjx"
   name = name or type(env).__name__
-  return Simulator(env, name, episode_length, gradient_advice=_advice(env), batch_last=is_rigid)
+  return Simulator(env, name, episode_length, gradient_advice=_advice(env), batch_last=is_rigid, many_kernels=is_mjx)
 
 
 def make_brax(name: str, episode_length: int = 1000, **parameters: Any) -> Simulator:

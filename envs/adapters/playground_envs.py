@@ -45,6 +45,7 @@ def from_playground(
     default_length if episode_length is None else episode_length,
     observation,
     gradient_advice="" if int(env.mjx_model.opt.iterations) == 1 else "env.iterations=1",
+    many_kernels=True,
   )
 
 

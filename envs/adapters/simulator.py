@@ -27,7 +27,7 @@ class Simulator:
     name: for messages, e.g. `brax:ant`.
     episode_length: time limit in steps.
     observation: entry the policy sees where the inner observation is a dict of arrays.
-    gradient_advice, batch_last: see `envs.base.Environment`.
+    gradient_advice, batch_last, many_kernels: see `envs.base.Environment`.
   """
 
   inner: Any
@@ -36,6 +36,7 @@ class Simulator:
   observation: str = "state"
   gradient_advice: str = ""
   batch_last: bool = False
+  many_kernels: bool = False
 
   differentiable = True
 

@@ -26,15 +26,16 @@ def once() -> Options | None:
 def often(env: Environment) -> Options | None:
   """Options for a program that runs many steps of an environment; `None` leaves everything to XLA.
 
-  A step whose copies lie along the last axis (`envs.lanes`) is hundreds of small kernels: these compile sooner and run
-  faster by the older emitter. Programs of few kernels run faster by the newer one.
+  A step of hundreds of small kernels, as one whose copies lie along the last axis (`envs.lanes`), compiles sooner by
+  the older emitter, and those along the last axis run faster. Programs of few kernels run faster by the newer one.
 
   Args:
     env: unbatched environment.
   """
-  if jax.default_backend() != "cpu" or not getattr(env, "batch_last", False):
+  is_last = getattr(env, "batch_last", False)
+  if jax.default_backend() != "cpu" or not (is_last or getattr(env, "many_kernels", False)):
     return None
-  return _known(_OLDER_KERNELS) | _known(_OWN_SUMS) or None
+  return _known(_OLDER_KERNELS) | (_known(_OWN_SUMS) if is_last else {}) or None
 
 
 def _known(options: Mapping[str, bool | str]) -> Options:

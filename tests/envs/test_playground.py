@@ -42,6 +42,7 @@ def test_robot_models_that_cannot_be_downloaded(playground, monkeypatch):
 def test_playground_cartpole_runs_and_has_a_gradient(playground):
   env = envs.make("playground:CartpoleSwingup", episode_length=3, iterations=1)
   assert (env.observation_size, env.action_size, env.gradient_advice) == (5, 1, "")
+  assert env.many_kernels
   batch = envs.vectorize(env, 2)
   states = run(batch, batch.reset(jax.random.key(0)), jnp.full((4, 2, 1), 0.3))
   np.testing.assert_array_equal(states.current.truncated[:, 0], [0, 0, 1, 0])

@@ -19,6 +19,7 @@ class Last:
   """A point mass whose copies lie along the last axis, and whose step sums some numbers."""
 
   batch_last: bool = True
+  many_kernels: bool = False
 
   observation_size = 2
   action_size = 1
@@ -37,6 +38,13 @@ def test_only_an_environment_along_the_last_axis_has_options_of_its_own():
   assert compilation.often(POINT_MASS) is None
   assert compilation.often(Last(batch_last=False)) is None
   assert compilation.often(Last())
+
+
+def test_many_kernels_are_made_by_the_older_emitter_alone():
+  """Sums by the library are left to those along the last axis."""
+  older = compilation._known(compilation._OLDER_KERNELS)
+  assert compilation.often(Last(batch_last=False, many_kernels=True)) == (older or None)
+  assert compilation.often(Last(many_kernels=True)) == compilation.often(Last())
 
 
 def test_accelerators_are_told_nothing(monkeypatch):
