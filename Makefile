@@ -75,9 +75,9 @@ traffic-table: $(INSTALLED)
 	$(RUN) -m gippo_jax render --workdir=runs/table_traffic/pace_car_2_gippo --out=docs/images/pace_car_2.gif
 	$(RUN) -m gippo_jax render --workdir=runs/table_traffic/pace_car_2_gippo --out=docs/images/pace_car_2.png
 
-# Every number of docs/performance.md.
+# Every number and picture of docs/performance.md; with AUTHORS=FOLDER, a copy of github.com/SonSang/gippo, theirs, too.
 benchmark: $(INSTALLED)
-	$(RUN) -m experiments.benchmark all --docs=docs
+	$(RUN) -m experiments.benchmark all --docs=docs $(if $(AUTHORS),--authors=$(AUTHORS))
 
 # Which ratios of speeds have drifted from the committed ones; writes nothing.
 bench-check: $(INSTALLED)

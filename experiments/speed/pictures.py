@@ -79,6 +79,8 @@ def _short_tick(value: float, _: object) -> str:
 
 def _functions(rows: Sequence[Plain]) -> Figure:
   compared = [row for row in rows if row["times_faster"] is not None]
+  if not compared:  # measured without the authors' code
+    return _trainings(rows)
   values = [row["times_faster"] for row in compared]
   title = "seconds of the authors' PyTorch over those of the training here"
   return _bar_chart([row["label"] for row in compared], [Bars("", values)], title)

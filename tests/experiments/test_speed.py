@@ -219,6 +219,13 @@ def test_a_stacked_bar_ends_where_its_parts_add_up_to():
   assert [text.get_text() for text in axis.texts] == ["40"]
 
 
+@pytest.mark.parametrize(("times_faster", "length"), [(50.0, 50.0), (None, 2.0)])
+def test_without_the_authors_code_functions_are_drawn_by_their_seconds(times_faster, length):
+  row = {"label": "ackley64, lr, 1", "run_seconds": 2.0, "least_run_seconds": 1.0, "most_run_seconds": 3.0}
+  (axis,) = pictures.PICTURES["functions"]([row | {"times_faster": times_faster}]).axes
+  assert [bar.get_width() for bar in axis.patches] == [length]
+
+
 def test_every_part_has_a_picture():
   assert set(pictures.PICTURES) == set(report.PARTS)
 
