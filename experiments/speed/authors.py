@@ -64,7 +64,8 @@ class Authors(NamedTuple):
     config = self.folder.absolute() / "config" / "func_optim" / _FOLDERS[problem] / f"{algorithm}.yaml"
     paths = [str(self.folder.absolute()), str(self.folder.absolute() / "src")]
     with tempfile.TemporaryDirectory() as log, tempfile.TemporaryFile("w+") as errors:
-      words = [self.python, "-u", "train.py", f"--cfg={config}", "--device=cpu", f"--logdir={log}/", "--seed=1"]
+      python = str(pathlib.Path(self.python).absolute())  # it is started in their folder
+      words = [python, "-u", "train.py", f"--cfg={config}", "--device=cpu", f"--logdir={log}/", "--seed=1"]
       environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
       with subprocess.Popen(
         words, cwd=self.folder, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import pathlib
 import sys
 import time
 
@@ -242,16 +243,19 @@ for epoch in range(1, 2001):
 """
 
 
-def test_the_authors_code_is_timed_from_its_first_epoch_on(tmp_path):
-  (tmp_path / "train.py").write_text(f"STOP = 3000\n{TRAIN}")
-  theirs = authors.Authors(tmp_path, sys.executable)
+def test_the_authors_code_is_timed_from_its_first_epoch_on(tmp_path, monkeypatch):
+  (tmp_path / "theirs").mkdir()
+  (tmp_path / "theirs" / "train.py").write_text(f"STOP = 3000\n{TRAIN}")
+  (tmp_path / "python").symlink_to(sys.executable)
+  monkeypatch.chdir(tmp_path)  # paths as they are typed
+  theirs = authors.Authors(pathlib.Path("theirs"), "python")
   theirs.require()
   seconds = theirs.seconds("dejong1", "lr")  # after a tenth of its epochs it is stopped
   assert 20.0 < seconds < 40.0
   begin = time.monotonic()
   assert theirs.seconds("dejong1", "lr") == seconds
   assert time.monotonic() - begin < 0.1
-  (tmp_path / "train.py").write_text(f"STOP = 5\n{TRAIN}")
+  (tmp_path / "theirs" / "train.py").write_text(f"STOP = 5\n{TRAIN}")
   with pytest.raises(RuntimeError, match=r"the authors' dejong1, rp ended with 1 and said: ValueError: no more"):
     theirs.seconds("dejong1", "rp")
 
