@@ -25,7 +25,8 @@ def number(value: float | None) -> str:
   if value is None:
     return "-"
   text = f"{value:.3g}"
-  return f"{float(text):.0f}" if 1e3 <= abs(value) < 1e6 else text
+  rounded = float(text)  # 999.6 is a thousand, too
+  return f"{rounded:.0f}" if 1e3 <= abs(rounded) < 1e6 else text
 
 
 def markdown(family: Family, results: Results) -> str:

@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from gippo_jax.experiments.tables.text import number
 from tests.commands import call, check_error, command, environment_of, execute
 
 
@@ -133,3 +134,19 @@ def test_the_figures_of_a_table(run, table):
 def test_bad_arguments_end_in_one_line(tmp_path, arguments, words):
   check_error(call(*arguments, f"--out={tmp_path / 'out'}"), words)
   assert not list(tmp_path.rglob("*.json"))
+
+
+@pytest.mark.parametrize(
+  ("value", "expected"),
+  [
+    (None, "-"),
+    (0.012345, "0.0123"),
+    (999.4, "999"),
+    (999.6, "1000"),
+    (-999.6, "-1000"),
+    (12345.0, "12300"),
+    (2e6, "2e+06"),
+  ],
+)
+def test_thousands_are_written_out_from_where_they_are_rounded_to(value, expected):
+  assert number(value) == expected
