@@ -11,7 +11,7 @@ from gippo_jax import envs
 from gippo_jax.parsing import Experiment
 
 # Bytes of the largest array up to which one thread computes the bits that several do: XLA splits loops over 256 KiB
-# and more among its threads, and then adds partial sums in another order. A loop may read more than one array.
+# and more among its threads (`outer_dimension_partitions` in its programs). A loop may read more than one array.
 _LARGEST = 128 * 1024
 
 
