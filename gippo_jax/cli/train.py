@@ -84,7 +84,7 @@ def main(words: Sequence[str]) -> int:
   by_environment = _SHARD.value or _DISTRIBUTED.value
   if _DETERMINISTIC.value:
     make_deterministic()
-  if not by_environment and experiment.run.num_seeds == 1:
+  if not by_environment:
     use_one_if_small(experiment)
   configure_jax(_num_cpu_devices(experiment), _CACHE.value)  # first: environments may make arrays
   if _DISTRIBUTED.value:

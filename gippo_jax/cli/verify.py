@@ -38,13 +38,12 @@ def main(words: Sequence[str]) -> int:
   by_environment = spreads_environments(checkpoint_of(run))
   if _DETERMINISTIC.value:
     make_deterministic()
-  settings = run.experiment.run
-  if not by_environment and settings.num_seeds == 1:
+  if not by_environment:
     use_one_if_small(run.experiment)
-  configure_jax(num_cores() if by_environment else settings.num_seeds)
+  configure_jax(num_cores() if by_environment else run.experiment.run.num_seeds)
   env = make_environment(run.experiment.env)
   make = ShardedMembers if by_environment else make_members
-  members = make(env, run.experiment.config, settings.num_seeds)
+  members = make(env, run.experiment.config, run.experiment.run.num_seeds)
   verdict = verify(run, members, default_progress(), _FROM_START.value)
   trained = f"epochs {verdict.first} to {verdict.last} trained again, {verdict.compared} rows of metrics compared"
   if verdict.difference is None:

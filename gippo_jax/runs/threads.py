@@ -22,19 +22,19 @@ def use_one_if_small(experiment: Experiment) -> None:
   the arrays are too small for XLA to split. `PJRT_NPROC`, if it is set, decides; with an accelerator nothing is done.
 
   Args:
-    experiment: of one seed.
+    experiment: whose environments lie on one device.
   """
   if is_small(experiment) and not _may_have_accelerator():
     os.environ.setdefault("PJRT_NPROC", "1")
 
 
 def is_small(experiment: Experiment) -> bool:
-  """Whether activations and weights of the hidden layers are arrays that XLA would not split.
+  """Whether it is one seed, and activations and weights of the hidden layers are arrays that XLA would not split.
 
   What the environment computes is not counted, since it is made later; so one by its import path never is small.
   """
   config = experiment.config
-  if envs.is_imported(experiment.env["name"]):
+  if experiment.run.num_seeds > 1 or envs.is_imported(experiment.env["name"]):
     return False
   if any(hasattr(group, "units") for group in config.own.values()):  # a learned model, with batches of its own
     return False

@@ -89,6 +89,13 @@ def test_nobody_knows_the_arrays_of_an_environment_by_its_import_path():
 
 
 @pytest.mark.usefixtures("on_a_cpu")
+def test_seeds_side_by_side_keep_a_thread_for_each_core():
+  config = functions.get_config("dejong1")
+  config.num_seeds = 2
+  assert asked(parse(config)) is None
+
+
+@pytest.mark.usefixtures("on_a_cpu")
 def test_the_users_number_stays(monkeypatch):
   monkeypatch.setenv("PJRT_NPROC", "3")
   assert asked(parse(functions.get_config("dejong1"))) == "3"
